@@ -1,0 +1,3 @@
+//! What xtask can be told to do, one thin file for each.
+
+pub mod vm;

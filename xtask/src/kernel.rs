@@ -1,0 +1,3 @@
+//! Kernels.
+use std::path::PathBuf;
+pub fn image(name: &str) -> anyhow::Result<PathBuf> { Ok(name.into()) }
