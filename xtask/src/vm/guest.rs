@@ -185,8 +185,8 @@ mod tests {
     fn the_command_reaches_a_shell_word_for_word() {
         let words = ["printf", "%s|", "a b", "", "it's", "$HOME `x` \\", "new\nline", "*"];
         let script = command_script(&options(&words), std::iter::empty());
-        let ran = std::process::Command::new("sh").arg("-c").arg(OsStr::from_bytes(&script));
-        let out = { ran }.output().unwrap();
+        let script = OsStr::from_bytes(&script);
+        let out = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
         assert_eq!(String::from_utf8(out.stdout).unwrap(), words[2..].join("|") + "|");
     }
 
