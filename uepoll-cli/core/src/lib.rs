@@ -1,0 +1,12 @@
+//! The pure part of uepoll: figures, correlation, reports. No clock, no I/O,
+//! no kernel: what goes in is plain data, what comes out is plain data or text.
+
+pub mod books;
+pub mod capture;
+pub mod correlate;
+pub mod figures;
+pub mod quantile;
+pub mod render;
+pub mod report;
+pub mod residency;
+pub mod timeline;

@@ -1,0 +1,215 @@
+//! The report for programs: schema `uepoll.report/1`. Keys are the figure
+//! table's; what is absent is null, with its reason under `absent`; bounds are
+//! `{lo, hi}`; times are relative to the start of the interval.
+
+use serde_json::{Map, Value as Json, json};
+
+use crate::books::{Balance, Equation, Term};
+use crate::capture::{Attached, Protocol};
+use crate::figures::FIGURES;
+use crate::quantile::{Bounds, LEVEL, Percentile};
+use crate::report::{Distribution, IntervalDistribution, Report, RingReport, Value};
+
+/// Name and major version of the schema: additive changes keep it.
+pub const SCHEMA: &str = "uepoll.report/1";
+
+/// The whole report as one JSON document, ends with a line break.
+pub fn render(report: &Report) -> String {
+    format!("{:#}\n", document(report))
+}
+
+/// The whole report.
+pub fn document(report: &Report) -> Json {
+    let books = report.books();
+    let (ticks_expected, ticks_seen) = report.ticks;
+    json!({
+        "schema": SCHEMA,
+        "duration_ns": report.duration_ns,
+        "host": {
+            "release": report.host.release,
+            "cpus": report.host.cpus,
+            "protocol": match report.host.protocol { Protocol::V2 => "v2", Protocol::V4 => "v4" },
+            "emulated": report.host.emulated,
+        },
+        "probe_kind": attached(report.attached),
+        "sampler": {
+            "asked_hz": report.sampler_hz,
+            "ticks_expected": ticks_expected,
+            "ticks_seen": ticks_seen,
+        },
+        "notes": report.notes,
+        "rings": report.rings.iter().map(ring).collect::<Vec<_>>(),
+        "plan": report.plan.iter().map(|row| json!({
+            "point": row.point,
+            "symbol": row.symbol,
+            "attached": attached(row.attached),
+            "lost": row.lost,
+        })).collect::<Vec<_>>(),
+        "books": {
+            "balance": books.unbalanced == 0,
+            "balanced": books.balanced,
+            "unbalanced": books.unbalanced,
+            "not_checked": books.not_checked,
+        },
+        "loss": {
+            "total": report.loss_total(),
+            "kinds": report.loss.iter()
+                .map(|row| (row.key.to_owned(), json!(row.count)))
+                .collect::<Map<_, _>>(),
+        },
+        "cost": {
+            "own_cpu_share": report.cost.own_share,
+            "program_bodies_cpu_share": report.cost.programs_share,
+            "statistics_on_ns": report.cost.statistics_on_ns,
+            "programs": report.cost.programs.iter().map(|program| json!({
+                "name": program.name,
+                "hits": program.hits,
+                "ns_per_hit": program.ns_per_hit,
+            })).collect::<Vec<_>>(),
+        },
+        "trustworthy": report.trustworthy(),
+    })
+}
+
+fn attached(attached: Attached) -> Json {
+    match attached {
+        Attached::Kprobe => json!("kprobe"),
+        Attached::Fentry => json!("fentry"),
+        Attached::Tracepoint => json!("tracepoint"),
+        Attached::PerfClock => json!("perf_clock"),
+        Attached::Missing => Json::Null,
+    }
+}
+
+fn ring(ring: &RingReport) -> Json {
+    let mut figures = Map::new();
+    let mut absent = Map::new();
+    let mut at_least = Vec::new();
+    for figure in FIGURES {
+        let key = figure.key();
+        let value = match ring.value(figure.id) {
+            Value::Count { value, at_least: lower } => {
+                at_least.extend(lower.then(|| key.clone()));
+                json!(value)
+            }
+            Value::Number { value, at_least: lower } => {
+                at_least.extend(lower.then(|| key.clone()));
+                json!(value)
+            }
+            Value::Distribution(distribution) => self::distribution(distribution),
+            Value::Interval(distribution) => interval(distribution),
+            Value::Absent(reason) => {
+                absent.insert(key.clone(), json!(reason));
+                Json::Null
+            }
+        };
+        figures.insert(key, value);
+    }
+    let owner = ring.owner.as_ref().map(|owner| {
+        json!({
+            "pid": owner.pid,
+            "comm": owner.comm,
+            "fd": (owner.fd >= 0).then_some(owner.fd),
+            "waiters": owner.waiters.iter()
+                .map(|(tid, name)| json!({ "tid": tid, "comm": name }))
+                .collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "ring": ring.number,
+        "owner": owner,
+        "max_items": ring.max_items,
+        "items_used": ring.items_used,
+        "left_in_ring": ring.left,
+        "closed": ring.closed,
+        "created": ring.created,
+        "corrupt": ring.corrupt,
+        "head_back": ring.head_back,
+        "contradictory_records": ring.anomalies.total(),
+        "sample_shift": ring.sample_shift,
+        "figures": figures,
+        "absent": absent,
+        "at_least": at_least,
+        "books": ring.equations.iter().map(equation).collect::<Vec<_>>(),
+        "depth_over_time": {
+            "step_ns": ring.depth_step_ns,
+            "points": ring.depth_over_time.iter()
+                .map(|point| json!({
+                    "time_ns": point.time_ns,
+                    "least": point.least,
+                    "greatest": point.greatest,
+                }))
+                .collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn bounds(bounds: Bounds) -> Json {
+    json!({ "lo": bounds.lo, "hi": bounds.hi })
+}
+
+/// Percentiles by name, null where there is none.
+fn percentiles(of: &[Option<Bounds>; 3]) -> Map<String, Json> {
+    Percentile::ALL
+        .into_iter()
+        .zip(of)
+        .map(|(percentile, of)| (percentile.key().to_owned(), of.map_or(Json::Null, bounds)))
+        .collect()
+}
+
+/// Why some percentiles are null, null if none is.
+fn withheld(of: &[Option<Bounds>; 3], reason: &str) -> Json {
+    if of.iter().any(Option::is_none) { json!(reason) } else { Json::Null }
+}
+
+fn distribution(distribution: &Distribution) -> Json {
+    json!({
+        "count": distribution.count,
+        "sum": distribution.sum,
+        "max": distribution.max,
+        "mean": distribution.mean(),
+        "percentiles": percentiles(&distribution.percentiles),
+        "percentiles_withheld":
+            withheld(&distribution.percentiles, "no value lies beyond the percentile"),
+    })
+}
+
+fn interval(distribution: &IntervalDistribution) -> Json {
+    json!({
+        "samples": distribution.samples,
+        "effective_samples": distribution.effective_samples,
+        "unconsumed": distribution.unconsumed,
+        "level": LEVEL,
+        "max": bounds(distribution.max),
+        "mean": bounds(distribution.mean),
+        "percentiles": percentiles(&distribution.percentiles),
+        "percentiles_withheld": withheld(
+            &distribution.percentiles,
+            "fewer than 30 samples lie beyond the percentile",
+        ),
+        "histogram": distribution.bars.iter().map(|bar| json!({
+            "from_ns": bar.from_ns,
+            "to_ns": bar.to_ns,
+            "lower_ends_share": bar.lower_share,
+            "upper_ends_share": bar.upper_share,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn equation(equation: &Equation) -> Json {
+    let side = |terms: &[Term]| -> Vec<Json> {
+        terms.iter().map(|t| json!({ "name": t.name, "value": t.value })).collect()
+    };
+    let (balance, reason) = match &equation.balance {
+        Balance::Balanced => (json!(true), None),
+        Balance::Unbalanced => (json!(false), None),
+        Balance::NotChecked(reason) => (Json::Null, Some(reason)),
+    };
+    json!({
+        "name": equation.name,
+        "left": side(&equation.left),
+        "right": side(&equation.right),
+        "balance": balance,
+        "not_checked": reason,
+    })
+}

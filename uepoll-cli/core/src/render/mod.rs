@@ -1,0 +1,9 @@
+//! Reports as strings. No terminal, no file, no locale is looked at here: what
+//! matters of them comes in as options.
+
+mod escape;
+pub mod json;
+pub mod text;
+mod units;
+
+pub use escape::{Charset, escaped};

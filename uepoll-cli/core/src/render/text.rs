@@ -1,0 +1,213 @@
+//! The report for people, as surface.md sketches it: at most 80 columns, order
+//! of figures fixed, everything secondary behind `-v`, trust line last.
+
+mod ring;
+mod verbose;
+
+use super::escape::{Charset, escaped};
+use super::units::{grouped, percent, seconds};
+use crate::capture::{Attached, Protocol};
+use crate::report::{Report, RingReport, sampler_shortfall};
+
+/// Columns of every line.
+pub const WIDTH: usize = 80;
+
+/// Missed sampler ticks are told without being asked for from this share on:
+/// below, they are the jitter of starting and stopping.
+const SHORTFALL_TOLD: f64 = 0.05;
+
+/// What matters of the reader's terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextOptions {
+    /// What its locale can show.
+    pub charset: Charset,
+    /// Secondary figures too.
+    pub verbose: bool,
+}
+
+/// The whole report; ends with a line break.
+pub fn render(report: &Report, options: TextOptions) -> String {
+    let mut out = Lines { text: String::new(), charset: options.charset };
+    out.line(&header(report, options.charset));
+    for note in &report.notes {
+        out.wrapped("", &escaped(note, options.charset, usize::MAX));
+    }
+    let (busy, idle): (Vec<&RingReport>, Vec<&RingReport>) =
+        report.rings.iter().partition(|ring| options.verbose || shown_unasked(ring));
+    if report.rings.is_empty() {
+        out.blank();
+        out.wrapped("", &nothing_seen(report));
+    }
+    for ring in busy {
+        out.blank();
+        ring::render(ring, &mut out);
+        if options.verbose {
+            verbose::ring(ring, &mut out);
+        }
+    }
+    if !idle.is_empty() {
+        out.blank();
+        let rings = if idle.len() == 1 { "ring was" } else { "rings were" };
+        out.line(&format!("{} more {rings} idle (-v shows them)", idle.len()));
+    }
+    if options.verbose {
+        verbose::host(report, &mut out);
+    }
+    out.blank();
+    doubts(report, &mut out);
+    trust_line(report, &mut out);
+    out.text
+}
+
+/// Lines of at most [`WIDTH`] columns.
+struct Lines {
+    text: String,
+    charset: Charset,
+}
+
+impl Lines {
+    fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// One line; cut with `~` should it be longer than all columns.
+    fn line(&mut self, line: &str) {
+        let line = line.trim_end();
+        if line.chars().count() <= WIDTH {
+            self.text.push_str(line);
+        } else {
+            self.text.extend(line.chars().take(WIDTH - 1));
+            self.text.push('~');
+        }
+        self.text.push('\n');
+    }
+
+    /// A paragraph broken between words, each line after `indent`.
+    fn wrapped(&mut self, indent: &str, paragraph: &str) {
+        let mut line = indent.to_owned();
+        let mut empty = true;
+        for word in paragraph.split(' ').filter(|word| !word.is_empty()) {
+            if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+                self.line(&line);
+                line = format!("{indent}  ");
+                empty = true;
+            }
+            if !empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+            empty = false;
+        }
+        self.line(&line);
+    }
+}
+
+/// `10.0 s  6.12.117-uepoll v2  kprobe  2 CPUs  EMULATED: ratios only`.
+fn header(report: &Report, charset: Charset) -> String {
+    let host = &report.host;
+    let protocol = match host.protocol {
+        Protocol::V2 => "v2",
+        Protocol::V4 => "v4",
+    };
+    let cpus = if host.cpus == 1 { "CPU" } else { "CPUs" };
+    let emulated = if host.emulated { "  EMULATED: ratios only" } else { "" };
+    format!(
+        "{}  {} {protocol}  {}  {} {cpus}{emulated}",
+        seconds(report.duration_ns),
+        escaped(&host.release, charset, 28),
+        attached_word(report.attached),
+        host.cpus,
+    )
+}
+
+fn attached_word(attached: Attached) -> &'static str {
+    match attached {
+        Attached::Kprobe => "kprobe",
+        Attached::Fentry => "fentry",
+        Attached::Tracepoint => "tracepoint",
+        Attached::PerfClock => "perf clock",
+        Attached::Missing => "absent",
+    }
+}
+
+/// The sentence for a run that met no ring.
+fn nothing_seen(report: &Report) -> String {
+    format!(
+        "No user-polled ring was seen in {}: nobody created one, added to one, waited on one \
+         or published to one; start the program through `uepoll profile -- CMD`, or watch it \
+         for longer while it works (`-p PID -d 30`).",
+        seconds(report.duration_ns)
+    )
+}
+
+/// Rings about which there is something to say.
+fn shown_unasked(ring: &RingReport) -> bool {
+    ring.activity() > 0 || ring.corrupt.is_some() || ring.closed
+}
+
+/// What makes figures doubtful, spelt out: only where there is something.
+fn doubts(report: &Report, out: &mut Lines) {
+    for (ring, equation) in report.unbalanced() {
+        let name = ring::name(ring);
+        out.wrapped("", &format!("books of {name}, {}: {equation}", equation.name));
+    }
+    for row in report.loss.iter().filter(|row| row.count > 0) {
+        out.wrapped("", &format!("lost: {} {}", grouped(row.count), row.what));
+    }
+    for row in report.plan.iter().filter(|row| row.attached == Attached::Missing) {
+        if let Some(lost) = &row.lost {
+            let text = format!("no probe on {} ({}): {lost}", row.symbol, row.point);
+            out.wrapped("", &escaped(&text, out.charset, usize::MAX));
+        }
+    }
+    let shortfall = sampler_shortfall(report.ticks);
+    if shortfall >= SHORTFALL_TOLD {
+        out.wrapped(
+            "",
+            &format!(
+                "sampler: {} of its ticks did not run; bounds are wider for it, not false",
+                percent(shortfall)
+            ),
+        );
+    }
+}
+
+/// Self cost, books, loss: always the last line.
+fn trust_line(report: &Report, out: &mut Lines) {
+    let cost = match (report.cost.programs_share, report.cost.own_share) {
+        (Some(programs), Some(own)) => {
+            format!("cost {} of a CPU (program bodies) + {} own", percent(programs), percent(own))
+        }
+        (Some(programs), None) => format!("cost {} of a CPU (program bodies)", percent(programs)),
+        (None, Some(own)) => format!("cost {} of a CPU own, bodies not measured", percent(own)),
+        (None, None) => "cost not measured".into(),
+    };
+    let books = report.books();
+    let books = if books.unbalanced > 0 {
+        let all = books.balanced + books.unbalanced + books.not_checked;
+        format!("books OFF in {} of {all}", books.unbalanced)
+    } else if books.balanced == 0 {
+        "books empty".into()
+    } else if books.not_checked > 0 {
+        format!("books balance, {} unchecked", books.not_checked)
+    } else {
+        "books balance".into()
+    };
+    let loss = match report.loss_total() {
+        0 => "loss none".into(),
+        total => format!("loss {}", grouped(total)),
+    };
+    let corrupt = match report.corrupt_rings() {
+        0 => String::new(),
+        1 => "   1 ring CORRUPT".into(),
+        n => format!("   {n} rings CORRUPT"),
+    };
+    let line = format!("{cost}   {books}   {loss}{corrupt}");
+    if line.chars().count() <= WIDTH {
+        out.line(&line);
+    } else {
+        // Nothing of it may be cut: the price moves to a line of its own.
+        out.line(&cost);
+        out.line(&format!("{books}   {loss}{corrupt}"));
+    }
+}

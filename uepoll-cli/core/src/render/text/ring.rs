@@ -1,0 +1,236 @@
+//! One ring of the text report: its title, three lines of rates, the table.
+
+use super::{Lines, WIDTH};
+use crate::capture::Owner;
+use crate::figures::FigureId;
+use crate::quantile::{Bounds, Percentile};
+use crate::render::escape::{Charset, escaped};
+use crate::render::units::{Rounding, grouped, number, percent, time, time_bounds};
+use crate::report::{Distribution, IntervalDistribution, RingReport, Value};
+
+/// What stands where there is no figure.
+const ABSENT: &str = "-";
+
+pub(super) fn render(ring: &RingReport, out: &mut Lines) {
+    title(ring, out);
+    marks(ring, out);
+    rates(ring, out);
+    table(ring, out);
+}
+
+/// `PID:FD`, the name of a ring for people.
+pub(super) fn name(ring: &RingReport) -> String {
+    match &ring.owner {
+        Some(owner) if owner.fd >= 0 => format!("{}:{}", owner.pid, owner.fd),
+        Some(owner) => format!("{}:?", owner.pid),
+        None => format!("ring {}", ring.number),
+    }
+}
+
+/// `4242:7  nginx  worker-0 (4251)          96 of 1024 items used`.
+fn title(ring: &RingReport, out: &mut Lines) {
+    let used = match ring.items_used {
+        Some(used) => format!("{used} of {} items used", ring.max_items),
+        None => format!("{} items", ring.max_items),
+    };
+    let name = name(ring);
+    let room = WIDTH - name.len() - used.len() - 4;
+    let owner = match &ring.owner {
+        Some(owner) => owner_text(owner, out.charset, room),
+        None => "owner not seen".into(),
+    };
+    let gap = WIDTH.saturating_sub(name.len() + 2 + columns(&owner) + used.len()).max(2);
+    out.line(&format!("{name}  {owner}{}{used}", " ".repeat(gap)));
+}
+
+/// Comm and waiting threads in at most `room` columns.
+fn owner_text(owner: &Owner, charset: Charset, room: usize) -> String {
+    let comm = escaped(&owner.comm, charset, 24.min(room));
+    let threads = match owner.waiters.as_slice() {
+        [] => "consumer unknown".into(),
+        [(tid, name)] => format!("{} ({tid})", escaped(name, charset, 20)),
+        [(tid, name), more @ ..] => {
+            format!("{} ({tid}) and {} more", escaped(name, charset, 20), more.len())
+        }
+    };
+    let both = format!("{comm}  {threads}");
+    if columns(&both) <= room { both } else { comm }
+}
+
+/// Columns that a string takes at most: as [`escaped`] counts them.
+fn columns(text: &str) -> usize {
+    text.chars().map(|c| if (c as u32) < 0x1100 || c == '\u{fffd}' { 1 } else { 2 }).sum()
+}
+
+fn marks(ring: &RingReport, out: &mut Lines) {
+    if let Some(why) = &ring.corrupt {
+        out.wrapped(
+            "  ",
+            &format!("CORRUPT: {why}; the process can write there, so depth and consumed are not to be believed"),
+        );
+    }
+    if ring.head_back > 0 {
+        out.line(&format!("  head went back {} times", grouped(ring.head_back)));
+    }
+    if ring.closed {
+        out.line("  closed during the run: figures up to then");
+    }
+}
+
+fn head(id: FigureId) -> &'static str {
+    id.row().head
+}
+
+/// A count, rate or ratio as text, with `>=` where it is a lower bound; `None`
+/// where it is absent.
+fn plain(value: &Value, format: impl Fn(f64) -> String) -> Option<String> {
+    let (text, at_least) = match value {
+        Value::Count { value, at_least } => (grouped(*value), *at_least),
+        Value::Number { value, at_least } => (format(*value), *at_least),
+        _ => return None,
+    };
+    Some(if at_least { format!(">={text}") } else { text })
+}
+
+fn rates(ring: &RingReport, out: &mut Lines) {
+    let text = |id, format: fn(f64) -> String| {
+        plain(ring.value(id), format).unwrap_or_else(|| ABSENT.into())
+    };
+    let merged = text(FigureId::MergedShare, percent);
+    let per_wait = match plain(ring.value(FigureId::EventsPerWait), number) {
+        Some(ratio) => format!("   {ratio} {}", head(FigureId::EventsPerWait)),
+        None => String::new(),
+    };
+    let published = text(FigureId::PublishedRate, number);
+    out.line(&format!(
+        "  {:<9}{published:>10}/s   {} {merged}{per_wait}",
+        head(FigureId::PublishedRate),
+        head(FigureId::MergedShare),
+    ));
+    let estale = match plain(ring.value(FigureId::EstaleShare), percent) {
+        Some(share) => format!(
+            "   {} {}/s = {share} of waits (race to sleep)",
+            head(FigureId::EstaleRate),
+            text(FigureId::EstaleRate, number)
+        ),
+        None => String::new(),
+    };
+    out.line(&format!(
+        "  {:<9}{:>10}/s{}{estale}",
+        head(FigureId::EnospcRate),
+        text(FigureId::EnospcRate, number),
+        enospc_causes(ring),
+    ));
+}
+
+/// The causes of ENOSPC, only where there was one.
+fn enospc_causes(ring: &RingReport) -> String {
+    let full = ring.count(FigureId::EnospcFull);
+    let watches = ring.count(FigureId::EnospcWatches);
+    match (full, watches) {
+        (0, 0) => String::new(),
+        (_, 0) => " (ring full)".into(),
+        (0, _) => " (user watches)".into(),
+        (_, _) => " (full, watches)".into(),
+    }
+}
+
+fn table(ring: &RingReport, out: &mut Lines) {
+    let mut row = |head: &str, cells: [String; 4], of: &str| {
+        let [p50, p99, p999, max] = cells;
+        out.line(&format!("  {head:<9}{p50:>12} {p99:>12} {p999:>12} {max:>9}   {of}"));
+    };
+    let [p50, p99, p999] = Percentile::ALL.map(|percentile| percentile.head().to_owned());
+    row("", [p50, p99, p999, "max".into()], "of");
+    let none = || std::array::from_fn(|_| ABSENT.to_owned());
+    match ring.value(FigureId::Residency) {
+        Value::Interval(distribution) => row(
+            head(FigureId::Residency),
+            interval_cells(distribution),
+            &format!("{} sampled", grouped(distribution.samples)),
+        ),
+        _ => row(head(FigureId::Residency), none(), "none sampled"),
+    }
+    for (id, without) in [
+        (FigureId::OffloadDelay, "none needed"),
+        (FigureId::PublishDirect, "none"),
+        (FigureId::Blocked, "no wait"),
+    ] {
+        match ring.value(id) {
+            Value::Distribution(distribution) => row(
+                head(id),
+                time_cells(distribution),
+                &format!("{}{}", grouped(distribution.count), all_of(id)),
+            ),
+            Value::Absent(_) if is_told(ring, id) => row(head(id), none(), without),
+            _ => row(head(id), none(), "not seen"),
+        }
+    }
+    match ring.value(FigureId::Depth) {
+        Value::Distribution(distribution) => row(
+            head(FigureId::Depth),
+            depth_cells(distribution),
+            &format!("of {}", grouped(u64::from(ring.max_items))),
+        ),
+        _ => row(head(FigureId::Depth), none(), "none"),
+    }
+    if let Value::Interval(distribution) = ring.value(FigureId::Residency)
+        && distribution.unconsumed > 0
+    {
+        out.line(&format!(
+            "  {} of the sampled were still in the ring at the end",
+            grouped(distribution.unconsumed)
+        ));
+    }
+}
+
+/// What was counted behind a distribution of times.
+fn all_of(id: FigureId) -> &'static str {
+    match id {
+        FigureId::Blocked => " waits",
+        FigureId::OffloadDelay => " runs",
+        _ => ", all",
+    }
+}
+
+/// Whether an absent distribution is absent because nothing happened, rather
+/// than because nobody could see it.
+fn is_told(ring: &RingReport, id: FigureId) -> bool {
+    let counter = match id {
+        FigureId::OffloadDelay => FigureId::OffloadRuns,
+        FigureId::Blocked => FigureId::Waits,
+        _ => FigureId::Published,
+    };
+    matches!(ring.value(counter), Value::Count { value: 0, .. })
+}
+
+fn interval_cells(distribution: &IntervalDistribution) -> [String; 4] {
+    let [p50, p99, p999] = distribution.percentiles.map(cell);
+    let max = match distribution.max.hi {
+        Some(hi_ns) => format!("<{}", time(hi_ns, Rounding::Up)),
+        None => time_bounds(distribution.max),
+    };
+    [p50, p99, p999, max]
+}
+
+fn cell(bounds: Option<Bounds>) -> String {
+    bounds.map_or_else(|| ABSENT.into(), time_bounds)
+}
+
+/// Percentiles as the upper edge of their bucket, 6.25 % wide.
+fn time_cells(distribution: &Distribution) -> [String; 4] {
+    let [p50, p99, p999] = distribution.percentiles.map(|bounds| {
+        upper(bounds).map_or_else(|| ABSENT.into(), |hi_ns| time(hi_ns, Rounding::Up))
+    });
+    [p50, p99, p999, time(distribution.max, Rounding::Up)]
+}
+
+fn depth_cells(distribution: &Distribution) -> [String; 4] {
+    let [p50, p99, p999] =
+        distribution.percentiles.map(|bounds| upper(bounds).map_or_else(|| ABSENT.into(), grouped));
+    [p50, p99, p999, grouped(distribution.max)]
+}
+
+fn upper(bounds: Option<Bounds>) -> Option<u64> {
+    bounds.and_then(|bounds| bounds.hi)
+}

@@ -1,0 +1,145 @@
+//! A report as plain data: every figure of every ring, the books, loss and
+//! cost. Made of a capture and what its records told; rendered elsewhere.
+
+mod distribution;
+mod loss;
+mod ring;
+
+pub use distribution::{Bar, Distribution, IntervalDistribution};
+pub use loss::{CostReport, LossRow, ProgramPrice, sampler_shortfall};
+pub use ring::{DepthPoint, RingReport};
+
+use crate::books::{Balance, Equation};
+use crate::capture::{Attached, Capture, Host, PlanRow};
+use crate::correlate::{Correlated, RingCorrelated};
+
+/// The value of a figure in one interval.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A number of things; `at_least` if the matching loss is not 0.
+    Count {
+        /// How many.
+        value: u64,
+        /// It may be more.
+        at_least: bool,
+    },
+    /// A rate, a share or a ratio.
+    Number {
+        /// In the figure's unit.
+        value: f64,
+        /// It may be more.
+        at_least: bool,
+    },
+    /// Exact values, in buckets.
+    Distribution(Distribution),
+    /// Intervals.
+    Interval(IntervalDistribution),
+    /// Not known, for this reason.
+    Absent(String),
+}
+
+/// How the books of all rings came out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BooksSummary {
+    /// Equations that hold.
+    pub balanced: usize,
+    /// Equations that do not.
+    pub unbalanced: usize,
+    /// Equations that could not be checked.
+    pub not_checked: usize,
+}
+
+/// Everything that is printed, in any format.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Machine.
+    pub host: Host,
+    /// How the callback was attached: what the header line calls the probes.
+    pub attached: Attached,
+    /// Length of the interval.
+    pub duration_ns: u64,
+    /// Snapshots a second and CPU asked of the sampler.
+    pub sampler_hz: u32,
+    /// What the command has to say of this run (the process ended, …).
+    pub notes: Vec<String>,
+    /// Rings, the busiest first.
+    pub rings: Vec<RingReport>,
+    /// Probe plan.
+    pub plan: Vec<PlanRow>,
+    /// What was missed, the kinds that were not 0 and those that were.
+    pub loss: Vec<LossRow>,
+    /// Sampler ticks that should have run and those that did.
+    pub ticks: (u64, u64),
+    /// What it cost.
+    pub cost: CostReport,
+}
+
+impl Report {
+    /// Makes the report of one interval.
+    pub fn build(capture: &Capture, told: &Correlated) -> Self {
+        let nothing = RingCorrelated::default();
+        let mut rings: Vec<RingReport> = capture
+            .rings
+            .iter()
+            .map(|ring| {
+                RingReport::build(ring, told.rings.get(&ring.ring).unwrap_or(&nothing), capture)
+            })
+            .collect();
+        // Stable: rings of equal rate stay in the order in which they were met.
+        rings.sort_by_key(|ring| std::cmp::Reverse(ring.activity()));
+        Self {
+            host: capture.host.clone(),
+            attached: capture
+                .plan
+                .iter()
+                .find(|row| row.point == "arrival")
+                .map_or(Attached::Missing, |row| row.attached),
+            duration_ns: capture.duration_ns,
+            sampler_hz: capture.sampler_hz,
+            notes: Vec::new(),
+            rings,
+            plan: capture.plan.clone(),
+            loss: loss::rows(capture, told),
+            ticks: loss::ticks(capture),
+            cost: CostReport::build(capture),
+        }
+    }
+
+    /// How the books came out.
+    pub fn books(&self) -> BooksSummary {
+        let mut summary = BooksSummary::default();
+        for equation in self.rings.iter().flat_map(|ring| &ring.equations) {
+            match equation.balance {
+                Balance::Balanced => summary.balanced += 1,
+                Balance::Unbalanced => summary.unbalanced += 1,
+                Balance::NotChecked(_) => summary.not_checked += 1,
+            }
+        }
+        summary
+    }
+
+    /// Equations that do not balance, each with its ring.
+    pub fn unbalanced(&self) -> impl Iterator<Item = (&RingReport, &Equation)> {
+        self.rings.iter().flat_map(|ring| {
+            ring.equations
+                .iter()
+                .filter(|equation| equation.balance == Balance::Unbalanced)
+                .map(move |equation| (ring, equation))
+        })
+    }
+
+    /// Everything missed, in all.
+    pub fn loss_total(&self) -> u64 {
+        self.loss.iter().map(|row| row.count).fold(0, u64::saturating_add)
+    }
+
+    /// Rings whose header cannot be believed.
+    pub fn corrupt_rings(&self) -> usize {
+        self.rings.iter().filter(|ring| ring.corrupt.is_some()).count()
+    }
+
+    /// Nothing lost, books balanced, no ring corrupt: what `--strict` asks.
+    pub fn trustworthy(&self) -> bool {
+        self.loss_total() == 0 && self.books().unbalanced == 0 && self.corrupt_rings() == 0
+    }
+}

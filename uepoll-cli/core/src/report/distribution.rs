@@ -1,0 +1,151 @@
+//! Distributions as a report holds them: percentiles as bounds, with exact
+//! count, sum and maximum where the kernel side counted every value.
+
+use uepoll_common::hist::{BUCKETS, RawHistogram, bucket_floor};
+
+use crate::quantile::{Bounds, Percentile};
+use crate::residency::Residency;
+
+/// Every value counted, in buckets 6.25 % wide.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Distribution {
+    /// Number of values, exact.
+    pub count: u64,
+    /// Their sum, exact.
+    pub sum: u64,
+    /// The largest, exact.
+    pub max: u64,
+    /// For each of [`Percentile::ALL`] the bucket it lies in; `None` if no value
+    /// lies beyond it.
+    pub percentiles: [Option<Bounds>; 3],
+}
+
+impl Distribution {
+    /// From a histogram of the kernel side.
+    pub fn build(raw: &RawHistogram) -> Self {
+        // The buckets' own total: a value counted between the reads of `count`
+        // and of its bucket must not push a percentile off the end.
+        let total: u64 = raw.buckets.iter().fold(0, |all, n| all.saturating_add(*n));
+        let percentiles = Percentile::ALL.map(|percentile| {
+            let beyond = total as f64 * (1.0 - percentile.fraction());
+            if beyond < 1.0 - 1e-9 {
+                return None;
+            }
+            let rank = ((total as f64 * percentile.fraction()).ceil() as u64).max(1);
+            let mut seen = 0u64;
+            let index = raw.buckets.iter().position(|n| {
+                seen = seen.saturating_add(*n);
+                seen >= rank
+            })?;
+            let above = if index + 1 < BUCKETS { bucket_floor(index + 1) - 1 } else { raw.max };
+            let lo = bucket_floor(index).min(raw.max);
+            Some(Bounds { lo, hi: Some(above.min(raw.max)) })
+        });
+        Self { count: raw.count, sum: raw.sum, max: raw.max, percentiles }
+    }
+
+    /// Mean, `None` without a value.
+    pub fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum as f64 / self.count as f64)
+    }
+}
+
+/// One bar of an interval distribution's picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bar {
+    /// From here, inclusive.
+    pub from_ns: u64,
+    /// To here, exclusive.
+    pub to_ns: u64,
+    /// Share of the samples whose lower end lies here.
+    pub lower_share: f64,
+    /// Share of the samples whose upper end lies here.
+    pub upper_share: f64,
+}
+
+/// Values that are each known as an interval, sampled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntervalDistribution {
+    /// Samples.
+    pub samples: u64,
+    /// Number of equally weighted samples that would tell as much.
+    pub effective_samples: u64,
+    /// Samples still unconsumed at the end: no upper end.
+    pub unconsumed: u64,
+    /// For each of [`Percentile::ALL`] its bounds, `None` with fewer than 30
+    /// samples beyond it.
+    pub percentiles: [Option<Bounds>; 3],
+    /// Bounds of the longest among the samples.
+    pub max: Bounds,
+    /// Bounds of the mean.
+    pub mean: Bounds,
+    /// Shares by powers of four, from the first to the last that is not empty.
+    pub bars: Vec<Bar>,
+}
+
+impl IntervalDistribution {
+    /// From the intervals of a ring; `None` without a sample.
+    pub fn build(residency: &Residency) -> Option<Self> {
+        Some(Self {
+            samples: residency.samples(),
+            effective_samples: residency.effective_samples(),
+            unconsumed: residency.unconsumed(),
+            percentiles: Percentile::ALL.map(|percentile| residency.percentile(percentile)),
+            max: residency.max()?,
+            mean: residency.mean()?,
+            bars: bars(residency),
+        })
+    }
+}
+
+/// Bars by powers of four from 0 to 2^64 nanoseconds, empty ends cut off.
+fn bars(residency: &Residency) -> Vec<Bar> {
+    let mut bars: Vec<Bar> = (0..32u32)
+        .map(|power| {
+            let from_ns = if power == 0 { 0 } else { 1u64 << (2 * power) };
+            let to_ns = 1u64.checked_shl(2 * (power + 1)).unwrap_or(u64::MAX);
+            let (lower_share, upper_share) = residency.shares_between(from_ns, to_ns);
+            Bar { from_ns, to_ns, lower_share, upper_share }
+        })
+        .collect();
+    let filled = |bar: &Bar| bar.lower_share > 0.0 || bar.upper_share > 0.0;
+    let Some(last) = bars.iter().rposition(filled) else { return Vec::new() };
+    bars.truncate(last + 1);
+    let first = bars.iter().position(filled).unwrap_or(0);
+    bars.split_off(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_lies_in_the_bucket_of_its_nearest_rank_value() {
+        let mut raw = RawHistogram::EMPTY;
+        (1..=10_000).for_each(|value| raw.record(value));
+        let distribution = Distribution::build(&raw);
+        for (percentile, truth) in Percentile::ALL.into_iter().zip([5000, 9900, 9990]) {
+            let bounds = distribution.percentiles[percentile as usize].expect("values beyond");
+            let hi = bounds.hi.expect("bounded");
+            assert!(bounds.lo <= truth && truth <= hi, "{percentile:?} {bounds:?}");
+        }
+        assert_eq!((distribution.max, distribution.mean()), (10_000, Some(5000.5)));
+    }
+
+    #[test]
+    fn a_percentile_with_nothing_beyond_it_is_not_told() {
+        let mut raw = RawHistogram::EMPTY;
+        (0..99).for_each(|value| raw.record(value));
+        let distribution = Distribution::build(&raw);
+        assert!(distribution.percentiles[0].is_some());
+        assert_eq!(distribution.percentiles[1], None);
+    }
+
+    #[test]
+    fn values_beyond_the_last_bucket_are_bounded_by_the_exact_maximum() {
+        let mut raw = RawHistogram::EMPTY;
+        (0..10).for_each(|n| raw.record((1 << 40) + n));
+        let median = Distribution::build(&raw).percentiles[0].expect("values beyond");
+        assert_eq!(median, Bounds { lo: 1 << 36, hi: Some((1 << 40) + 9) });
+    }
+}

@@ -1,0 +1,165 @@
+//! Loss and cost: what was missed, in rows that say what each makes doubtful,
+//! and what observing took.
+
+use uepoll_common::counter::{HostCounter, RingCounter};
+
+use crate::books::missing;
+use crate::capture::{Attached, Capture, PlanRow, RingCapture};
+use crate::correlate::Correlated;
+use crate::figures::LossClass;
+
+/// One way in which something may be missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LossRow {
+    /// JSON key.
+    pub key: &'static str,
+    /// For people: what was missed.
+    pub what: &'static str,
+    /// How often.
+    pub count: u64,
+}
+
+/// Every kind of loss, also those that did not occur.
+///
+/// Sampler ticks are not among them: a missed tick widens bounds and makes
+/// none false, so it has a line of its own ([`sampler_shortfall`]).
+pub fn rows(capture: &Capture, told: &Correlated) -> Vec<LossRow> {
+    let host = |counter| capture.host_counters.get(counter);
+    let rings = |counter| sum_of(&capture.rings, counter);
+    let row = |key, what, count| LossRow { key, what, count };
+    let absent = capture.plan.iter().filter(|row| is_absent(row)).count();
+    vec![
+        row(
+            "recursion_misses",
+            "hits missed because another program ran on their CPU",
+            capture.loss.recursion_misses,
+        ),
+        row(
+            "probe_misses",
+            "hits that kprobes missed",
+            // Where the kernel does not tell, the report says so elsewhere.
+            capture.loss.probe_misses.unwrap_or(0),
+        ),
+        row(
+            "stack_overflows",
+            "hits nested deeper than the per-CPU stacks",
+            host(HostCounter::StackOverflows),
+        ),
+        row(
+            "pairs_mismatched",
+            "entries without return, or returns without entry",
+            host(HostCounter::PairsMismatched).saturating_add(rings(RingCounter::PairsMismatched)),
+        ),
+        row(
+            "records_lost",
+            "records that found the ring buffer full",
+            // The samples' own count is part of the host's.
+            host(HostCounter::ReservesFailed).max(rings(RingCounter::SampledLost)),
+        ),
+        row("records_bad", "records that could not be decoded", capture.loss.bad_records),
+        row(
+            "samples_without_place",
+            "samples that found their ring's pending table full",
+            rings(RingCounter::SampledPendingFull),
+        ),
+        row(
+            "positions_ambiguous",
+            "new slots whose position could not be told",
+            rings(RingCounter::PositionsAmbiguous),
+        ),
+        row(
+            "ring_table_full",
+            "rings that found no place in the ring table",
+            host(HostCounter::RingTableFull).saturating_add(told.refused),
+        ),
+        row(
+            "thread_map_full",
+            "system calls that found no place in the thread map",
+            host(HostCounter::ThreadMapFull),
+        ),
+        row("probes_absent", "probe points without a probe", absent as u64),
+    ]
+}
+
+/// Sampler ticks: expected, seen.
+pub fn ticks(capture: &Capture) -> (u64, u64) {
+    (capture.loss.ticks_expected, capture.host_counters.get(HostCounter::SamplerTicks))
+}
+
+/// Share of the expected ticks that did not run; 0 if none was expected.
+pub fn sampler_shortfall((expected, seen): (u64, u64)) -> f64 {
+    if expected == 0 { 0.0 } else { expected.saturating_sub(seen) as f64 / expected as f64 }
+}
+
+/// Whether the loss that matters for figures of `class` is not 0.
+pub fn touches(class: LossClass, point: &str, ring: &RingCapture, capture: &Capture) -> bool {
+    let host = |counter| capture.host_counters.get(counter) > 0;
+    let hits = capture.loss.recursion_misses > 0
+        || capture.loss.probe_misses.is_some_and(|misses| misses > 0)
+        || host(HostCounter::StackOverflows)
+        || host(HostCounter::PairsMismatched)
+        || ring.counters.get(RingCounter::PairsMismatched) > 0;
+    match class {
+        LossClass::Own => false,
+        LossClass::Hits => hits || missing(&capture.plan, point).is_some(),
+        LossClass::Threads => {
+            hits || host(HostCounter::ThreadMapFull) || missing(&capture.plan, point).is_some()
+        }
+    }
+}
+
+fn is_absent(row: &PlanRow) -> bool {
+    row.attached == Attached::Missing && row.lost.is_some()
+}
+
+fn sum_of(rings: &[RingCapture], counter: RingCounter) -> u64 {
+    rings.iter().map(|ring| ring.counters.get(counter)).fold(0, u64::saturating_add)
+}
+
+/// One program's price.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProgramPrice {
+    /// Name of the program.
+    pub name: String,
+    /// Hits while statistics were on.
+    pub hits: u64,
+    /// Mean run time of its body; dispatch is not in it.
+    pub ns_per_hit: Option<f64>,
+}
+
+/// What observing took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CostReport {
+    /// The tool's own CPU time, as a share of one CPU.
+    pub own_share: Option<f64>,
+    /// The program bodies, as a share of one CPU, while statistics were on;
+    /// `None` if they never were.
+    pub programs_share: Option<f64>,
+    /// For how long they were.
+    pub statistics_on_ns: u64,
+    /// Each program.
+    pub programs: Vec<ProgramPrice>,
+}
+
+impl CostReport {
+    /// From what the source measured.
+    pub fn build(capture: &Capture) -> Self {
+        let cost = &capture.cost;
+        let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        let run_time_ns = cost.programs.iter().map(|p| p.run_time_ns).fold(0, u64::saturating_add);
+        Self {
+            own_share: share(cost.own_cpu_ns, capture.duration_ns),
+            programs_share: share(run_time_ns, cost.statistics_on_ns),
+            statistics_on_ns: cost.statistics_on_ns,
+            programs: cost
+                .programs
+                .iter()
+                .map(|p| ProgramPrice {
+                    name: p.name.clone(),
+                    hits: p.hits,
+                    ns_per_hit: share(p.run_time_ns, p.hits),
+                })
+                .collect(),
+        }
+    }
+}

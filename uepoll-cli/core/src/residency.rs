@@ -1,0 +1,303 @@
+//! Residency of sampled positions: each an interval that holds the truth, and
+//! the distribution of such intervals. measurement.md, "Residency is an
+//! interval". How positions are sampled is the kernel side's matter.
+
+use hdrhistogram::Histogram;
+use uepoll_common::record::Resolved;
+
+use crate::quantile::{Bounds, Percentile, enclosing_ranks};
+
+/// Significant decimal digits of the two histograms. Their buckets widen the
+/// bounds by less than 1 %; memory is at most 64 KiB a ring.
+const DIGITS: u8 = 2;
+
+/// Largest weight exponent that is believed: 2^31 positions for each sample.
+const MAX_SHIFT: u32 = 31;
+
+/// Why a record is no latency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anomaly {
+    /// It ends before it was published.
+    ConsumedBeforePublished,
+    /// One of its clocks runs backwards.
+    ClockBack,
+    /// Its sampling weight is out of range.
+    BadWeight,
+}
+
+/// Residency of one position, as far as it is known: no less than `lo_ns`, no
+/// more than `hi_ns`; `hi_ns` is `None` if it was still unconsumed at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interval {
+    /// No less than this.
+    pub lo_ns: u64,
+    /// No more than this.
+    pub hi_ns: Option<u64>,
+    /// Positions that this one stands for.
+    pub weight: u64,
+}
+
+/// The interval that a record tells.
+///
+/// # Errors
+/// An [`Anomaly`] if no true history could have left this record: such a
+/// record is to be counted, never measured.
+pub fn interval_of(record: &Resolved) -> Result<Interval, Anomaly> {
+    if record.sample_shift > MAX_SHIFT {
+        return Err(Anomaly::BadWeight);
+    }
+    let weight = 1u64 << record.sample_shift;
+    let arrived_late = record.arrival_ns != 0 && record.arrival_ns > record.add_entry_ns;
+    if record.add_exit_ns < record.add_entry_ns || arrived_late {
+        return Err(Anomaly::ClockBack);
+    }
+    let lo_ns = record.consumed_lo_ns.saturating_sub(record.add_exit_ns);
+    if record.consumed_hi_ns == 0 {
+        return Ok(Interval { lo_ns, hi_ns: None, weight });
+    }
+    let Some(hi_ns) = record.consumed_hi_ns.checked_sub(record.add_entry_ns) else {
+        return Err(Anomaly::ConsumedBeforePublished);
+    };
+    if record.consumed_lo_ns > record.consumed_hi_ns {
+        return Err(Anomaly::ClockBack);
+    }
+    Ok(Interval { lo_ns, hi_ns: Some(hi_ns), weight })
+}
+
+/// The distribution of a ring's intervals: one histogram of lower and one of
+/// upper ends. Memory does not grow with the number of samples.
+#[derive(Clone, Debug)]
+pub struct Residency {
+    lower: Histogram<u64>,
+    upper: Histogram<u64>,
+    samples: u64,
+    unconsumed: u64,
+    unconsumed_weight: u64,
+    total_weight: u64,
+    /// Sum of squared weights, for the effective number of samples.
+    weight_squares: u128,
+    not_recorded: u64,
+    max_lo_ns: u64,
+    max_hi_ns: u64,
+}
+
+impl Default for Residency {
+    fn default() -> Self {
+        Self {
+            lower: empty_histogram(),
+            upper: empty_histogram(),
+            samples: 0,
+            unconsumed: 0,
+            unconsumed_weight: 0,
+            total_weight: 0,
+            weight_squares: 0,
+            not_recorded: 0,
+            max_lo_ns: 0,
+            max_hi_ns: 0,
+        }
+    }
+}
+
+/// A histogram that grows with the values it meets.
+fn empty_histogram() -> Histogram<u64> {
+    Histogram::new(DIGITS).expect("2 digits are within the 0 to 5 that the library takes")
+}
+
+impl Residency {
+    /// Adds one sample.
+    pub fn push(&mut self, interval: Interval) {
+        let lower = self.lower.record_n(interval.lo_ns, interval.weight);
+        let upper = match interval.hi_ns {
+            Some(hi_ns) => self.upper.record_n(hi_ns, interval.weight),
+            None => Ok(()),
+        };
+        if lower.is_err() || upper.is_err() {
+            // Only for values near 2^64, which no clock reaches.
+            self.not_recorded += 1;
+            return;
+        }
+        self.samples += 1;
+        self.total_weight = self.total_weight.saturating_add(interval.weight);
+        self.weight_squares =
+            self.weight_squares.saturating_add(u128::from(interval.weight).pow(2));
+        self.max_lo_ns = self.max_lo_ns.max(interval.lo_ns);
+        match interval.hi_ns {
+            Some(hi_ns) => self.max_hi_ns = self.max_hi_ns.max(hi_ns),
+            None => {
+                self.unconsumed += 1;
+                self.unconsumed_weight = self.unconsumed_weight.saturating_add(interval.weight);
+            }
+        }
+    }
+
+    /// Sampled positions.
+    pub fn samples(&self) -> u64 {
+        self.samples
+    }
+
+    /// Of these, still unconsumed at the end (right-censored).
+    pub fn unconsumed(&self) -> u64 {
+        self.unconsumed
+    }
+
+    /// Samples whose values no histogram could take.
+    pub fn not_recorded(&self) -> u64 {
+        self.not_recorded
+    }
+
+    /// Number of equally weighted samples that would tell as much (Kish): the
+    /// number of samples itself while the sampling rate does not change.
+    pub fn effective_samples(&self) -> u64 {
+        let Some(squares) = std::num::NonZeroU128::new(self.weight_squares) else { return 0 };
+        let total = u128::from(self.total_weight);
+        u64::try_from(total.saturating_mul(total) / squares).unwrap_or(self.samples)
+    }
+
+    /// Bounds of a percentile: from the lower ends' to the upper ends' order
+    /// statistics, each widened to [`crate::quantile::LEVEL`] for the sampling.
+    /// `None` with too few samples beyond it.
+    pub fn percentile(&self, percentile: Percentile) -> Option<Bounds> {
+        let samples = self.effective_samples();
+        let (low, high) = enclosing_ranks(percentile, samples)?;
+        let weight_of = |rank: f64| rank / samples as f64 * self.total_weight as f64;
+        let low = (weight_of(low).floor() as u64).max(1);
+        let high = (weight_of(high).ceil() as u64).min(self.total_weight);
+        let lo = self.lower.lowest_equivalent(value_at_rank(&self.lower, low)?);
+        // Ranks above the consumed ones fall on positions that are still in the
+        // ring: nothing bounds them.
+        let hi = value_at_rank(&self.upper, high).map(|value| self.upper.highest_equivalent(value));
+        Some(Bounds { lo, hi: hi.map(|hi| hi.min(self.max_hi_ns)) })
+    }
+
+    /// Bounds of the longest residency among the samples, `None` without one.
+    pub fn max(&self) -> Option<Bounds> {
+        (self.samples > 0).then_some(Bounds {
+            lo: self.max_lo_ns,
+            hi: (self.unconsumed == 0).then_some(self.max_hi_ns),
+        })
+    }
+
+    /// Bounds of the mean over the positions the samples stand for, `None`
+    /// without a sample.
+    pub fn mean(&self) -> Option<Bounds> {
+        (self.samples > 0).then(|| Bounds {
+            // A bucket's mean is off by less than its width, 1 %.
+            lo: (self.lower.mean() * 0.99) as u64,
+            hi: (self.unconsumed == 0).then_some((self.upper.mean() * 1.01).ceil() as u64),
+        })
+    }
+
+    /// Share of the samples' weight, by lower and by upper end, that lies in
+    /// `[from_ns, to_ns)`; unconsumed positions are in no interval of upper ends.
+    pub fn shares_between(&self, from_ns: u64, to_ns: u64) -> (f64, f64) {
+        if self.total_weight == 0 || to_ns <= from_ns {
+            return (0.0, 0.0);
+        }
+        let total = self.total_weight as f64;
+        let share = |histogram: &Histogram<u64>| {
+            let inside = histogram
+                .iter_recorded()
+                .filter(|v| (from_ns..to_ns).contains(&v.value_iterated_to()))
+                .map(|v| v.count_since_last_iteration())
+                .fold(0u64, u64::saturating_add);
+            inside as f64 / total
+        };
+        (share(&self.lower), share(&self.upper))
+    }
+}
+
+/// Value of the given rank (1-based, in weight), `None` beyond the last.
+fn value_at_rank(histogram: &Histogram<u64>, rank: u64) -> Option<u64> {
+    let mut seen = 0u64;
+    histogram.iter_recorded().find_map(|v| {
+        seen = seen.saturating_add(v.count_at_value());
+        (seen >= rank).then(|| v.value_iterated_to())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(add: (u64, u64), consumed: (u64, u64)) -> Resolved {
+        Resolved {
+            kind: 1,
+            ring: 0,
+            position: 0,
+            item: 0,
+            arrival_ns: 0,
+            add_entry_ns: add.0,
+            add_exit_ns: add.1,
+            consumed_lo_ns: consumed.0,
+            consumed_hi_ns: consumed.1,
+            sample_shift: 0,
+            reserved: 0,
+        }
+    }
+
+    #[test]
+    fn interval_spans_from_the_latest_publish_to_the_earliest_consume_and_back() {
+        let interval = interval_of(&record((100, 110), (150, 190)));
+        assert_eq!(interval, Ok(Interval { lo_ns: 40, hi_ns: Some(90), weight: 1 }));
+    }
+
+    #[test]
+    fn a_position_consumed_within_the_add_has_a_lower_bound_of_nothing() {
+        let interval = interval_of(&record((100, 110), (105, 120))).expect("sound");
+        assert_eq!((interval.lo_ns, interval.hi_ns), (0, Some(20)));
+    }
+
+    #[test]
+    fn hostile_records_are_anomalies() {
+        for (add, consumed, why) in [
+            ((100, 110), (50, 90), Anomaly::ConsumedBeforePublished),
+            ((110, 100), (120, 130), Anomaly::ClockBack),
+            ((100, 110), (200, 150), Anomaly::ClockBack),
+        ] {
+            assert_eq!(interval_of(&record(add, consumed)), Err(why));
+        }
+        let heavy = Resolved { sample_shift: 32, ..record((1, 2), (3, 4)) };
+        assert_eq!(interval_of(&heavy), Err(Anomaly::BadWeight));
+        let late = Resolved { arrival_ns: 101, ..record((100, 110), (120, 130)) };
+        assert_eq!(interval_of(&late), Err(Anomaly::ClockBack));
+    }
+
+    #[test]
+    fn extreme_values_do_not_panic() {
+        let mut residency = Residency::default();
+        for lo_ns in [0, 1, u64::MAX - 1, u64::MAX] {
+            for hi_ns in [None, Some(0), Some(u64::MAX)] {
+                residency.push(Interval { lo_ns, hi_ns, weight: 1 << MAX_SHIFT });
+            }
+        }
+        assert_eq!(residency.samples() + residency.not_recorded(), 12);
+        for percentile in Percentile::ALL {
+            assert_eq!(residency.percentile(percentile), None);
+        }
+    }
+
+    #[test]
+    fn percentiles_that_fall_on_unconsumed_positions_have_no_upper_bound() {
+        let mut residency = Residency::default();
+        for n in 0..1000 {
+            residency.push(Interval {
+                lo_ns: 1000,
+                hi_ns: (n % 2 == 0).then_some(2000),
+                weight: 1,
+            });
+        }
+        let median = residency.percentile(Percentile::P50).expect("500 beyond");
+        assert_eq!(median.hi, None);
+        assert!(median.lo <= 1000 && median.lo > 900);
+        assert_eq!(residency.max().expect("samples").hi, None);
+    }
+
+    #[test]
+    fn equal_weights_count_as_many_samples_as_there_are() {
+        let mut residency = Residency::default();
+        for _ in 0..1234 {
+            residency.push(Interval { lo_ns: 5, hi_ns: Some(6), weight: 1 << 9 });
+        }
+        assert_eq!(residency.effective_samples(), 1234);
+    }
+}
