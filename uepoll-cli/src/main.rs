@@ -1,0 +1,34 @@
+//! The `uepoll` binary: parse, call one command, turn its result into an exit
+//! code. Everything else is elsewhere.
+
+mod command;
+mod exit;
+mod stress;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// See inside pollable epoll from userspace (EPOLL_USERPOLL).
+#[derive(Parser)]
+#[command(name = "uepoll", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Figures of every user-polled ring, over a time or a command
+    Profile(command::profile::Args),
+    /// The specification's test program, grown up: load for a ring, checked
+    Stress(command::stress::Args),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Profile(args) => command::profile::run(args),
+        Command::Stress(args) => command::stress::run(args),
+    };
+    exit::code_of(result)
+}
