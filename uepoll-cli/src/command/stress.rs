@@ -1,0 +1,301 @@
+//! `uepoll stress`: arguments in, report out. The run itself is in `stress/`.
+
+use std::io::{self, Write};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::value_parser;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use uepoll_common::abi::MAX_ITEMS;
+use uepoll_common::consumer::UserPollError;
+
+use crate::exit::{self, CannotRun};
+use crate::stress::config::{Config, Mode, SourceKind};
+use crate::stress::error::StressError;
+use crate::stress::outcome::Outcome;
+use crate::stress::record::SCHEMA;
+use crate::stress::{self, sweep};
+
+/// Sources that are named when they do not match; the others are counted.
+const MOST_NAMED: usize = 8;
+
+/// Options of `uepoll stress`
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Threads that write events
+    #[arg(long, value_name = "N", default_value_t = 8,
+          value_parser = value_parser!(u32).range(1..=i64::from(MAX_ITEMS)))]
+    producers: u32,
+
+    /// Sources, and items that the ring is made for [default: as producers]
+    #[arg(long, value_name = "N",
+          value_parser = value_parser!(u32).range(1..=i64::from(MAX_ITEMS)))]
+    items: Option<u32>,
+
+    /// Events in total; with --sweep, of each producer
+    #[arg(long, value_name = "N", default_value_t = 1_000_000,
+          value_parser = value_parser!(u64).range(1..))]
+    events: u64,
+
+    /// How the consumer learns of events [default: ring; with --sweep: each]
+    #[arg(long)]
+    mode: Option<Mode>,
+
+    /// What the events come from
+    #[arg(long, default_value = "eventfd")]
+    source: SourceKind,
+
+    /// Bind the consumer and each producer to a CPU, in turn
+    #[arg(long)]
+    pin: bool,
+
+    /// Empty polls of the ring before the consumer waits [default: 100]
+    #[arg(long, value_name = "POLLS")]
+    spin: Option<u64>,
+
+    /// Work of the consumer for each event, on the CPU: 10us, 1ms
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0")]
+    think: Duration,
+
+    /// Events per second in total [default: as fast as it goes]
+    #[arg(long, value_name = "N")]
+    rate: Option<NonZeroU64>,
+
+    /// The series' table: 8 to 256 producers, a source each
+    #[arg(long, conflicts_with_all = ["producers", "items"])]
+    sweep: bool,
+
+    /// Give up when nothing moved for so long
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    stall_after: Duration,
+
+    /// The result as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it. 0: nothing was lost. 1: something was, or the run stalled.
+pub fn run(args: Args) -> anyhow::Result<u8> {
+    let config = match args.config() {
+        Ok(config) => config,
+        Err(usage) => {
+            eprintln!("uepoll: {usage}");
+            return Ok(exit::USAGE);
+        }
+    };
+    let stop = stop_on_signal().context("catching Ctrl-C")?;
+    let result =
+        if args.sweep { run_sweep(&args, &config, &stop) } else { run_once(&args, &config, &stop) };
+    result.map_err(explain)
+}
+
+impl Args {
+    /// The run that is asked for, or the sentence that says why it cannot be.
+    fn config(&self) -> Result<Config, String> {
+        let mode = self.mode.unwrap_or(Mode::Ring);
+        let items = self.items.unwrap_or(self.producers);
+        if items < self.producers {
+            return Err(format!(
+                "--items {items} is less than --producers {}: each producer needs a source of \
+                 its own",
+                self.producers
+            ));
+        }
+        if self.spin.is_some() && mode != Mode::Ring {
+            return Err(format!(
+                "--spin counts empty polls of the ring, and --mode {} has none",
+                mode.name()
+            ));
+        }
+        if self.stall_after.is_zero() {
+            return Err("--stall-after 0 would end every run: give a time, as 30s".to_owned());
+        }
+        Ok(Config {
+            mode,
+            source: self.source,
+            producers: self.producers,
+            items,
+            events: self.events,
+            pin: self.pin,
+            spin: self.spin.unwrap_or(100),
+            think: self.think,
+            rate_per_s: self.rate,
+            stall_after: self.stall_after,
+        })
+    }
+}
+
+fn run_once(args: &Args, config: &Config, stop: &AtomicBool) -> anyhow::Result<u8> {
+    let outcome = stress::run(config, stop)?;
+    if args.json {
+        print(&json(&outcome.record())?)?;
+    } else {
+        print(&outcome.text())?;
+    }
+    Ok(judged(&outcome))
+}
+
+fn run_sweep(args: &Args, config: &Config, stop: &AtomicBool) -> anyhow::Result<u8> {
+    let modes = args.mode.map_or(Mode::ALL.to_vec(), |mode| vec![mode]);
+    let mut runs = Vec::new();
+    let mut code = 0;
+    if !args.json {
+        print(&sweep::header(&modes))?;
+    }
+    sweep::run::<anyhow::Error>(config, &modes, stop, |row| {
+        for outcome in &row {
+            code = code.max(judged(outcome));
+        }
+        if args.json {
+            runs.extend(row.iter().map(Outcome::record));
+        } else {
+            print(&sweep::line(&row))?;
+        }
+        Ok(code == 0 && !stop.load(Ordering::Relaxed))
+    })?;
+    let complete = code == 0 && !stop.load(Ordering::Relaxed);
+    if args.json {
+        print(&json(
+            &serde_json::json!({ "schema": SCHEMA, "complete": complete, "runs": runs }),
+        )?)?;
+    } else {
+        print(match (code, complete) {
+            (0, true) => "lost none\n",
+            (0, false) => "lost none (stopped; the last row is not complete)\n",
+            _ => "LOST: see the sentences on stderr\n",
+        })?;
+    }
+    Ok(code)
+}
+
+/// The exit code for an outcome; what does not match is named on stderr.
+fn judged(outcome: &Outcome) -> u8 {
+    let mut code = 0;
+    for (count, mismatch) in outcome.mismatches().enumerate() {
+        code = exit::FINDING;
+        if count < MOST_NAMED {
+            let mode = outcome.mode().name();
+            eprintln!("uepoll: stress, mode {mode}: {}", outcome.sentence(mismatch));
+        }
+    }
+    code
+}
+
+/// An error of the host gets exit code 3 and its remedy.
+fn explain(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<StressError>() {
+        Some(StressError::Ring(UserPollError::Unsupported)) => CannotRun(
+            "this kernel has no epoll_create2: run it on a kernel with the series \
+             (cargo xtask vm -- uepoll stress), or here with --mode epoll"
+                .to_owned(),
+        )
+        .into(),
+        Some(about_host) if about_host.is_about_the_host() => {
+            CannotRun(about_host.to_string()).into()
+        }
+        _ => error,
+    }
+}
+
+/// A flag that the first Ctrl-C (or SIGTERM) sets; the second one ends the
+/// process as usual.
+fn stop_on_signal() -> io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_default(signal, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
+}
+
+fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(value).map(|text| text + "\n")
+}
+
+/// Writes to stdout; a reader that has gone away is no fault.
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// `5`, `5s`, `500ms`, `10us`, `300ns`, `5m`: a whole number and a unit,
+/// seconds without one.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "a whole number and a unit are needed, as 500ms, 5s or 5m".to_owned())?;
+    match unit {
+        "ns" => Ok(Duration::from_nanos(number)),
+        "us" => Ok(Duration::from_micros(number)),
+        "ms" => Ok(Duration::from_millis(number)),
+        "" | "s" => Ok(Duration::from_secs(number)),
+        "m" => number
+            .checked_mul(60)
+            .map(Duration::from_secs)
+            .ok_or_else(|| "longer than can be counted".to_owned()),
+        unit => Err(format!("unknown unit {unit:?}: use ns, us, ms, s or m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn config(line: &str) -> Result<Config, String> {
+        let words = std::iter::once("stress").chain(line.split_whitespace());
+        Line::try_parse_from(words).map_err(|error| error.to_string())?.args.config()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_series() {
+        let config = config("").unwrap();
+        assert_eq!((config.mode, config.source), (Mode::Ring, SourceKind::Eventfd));
+        assert_eq!((config.producers, config.items, config.events), (8, 8, 1_000_000));
+        assert_eq!((config.spin, config.pin, config.rate_per_s), (100, false, None));
+        assert_eq!(config.stall_after, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_a_sentence() {
+        for (line, part) in [
+            ("--producers 0", "0 is not in 1..=65536"),
+            ("--items 65537", "65537 is not in 1..=65536"),
+            ("--events 0", "0 is not in 1"),
+            ("--rate 0", "--rate"),
+            ("--producers 8 --items 4", "each producer needs a source"),
+            ("--mode epoll --spin 5", "--spin counts empty polls of the ring"),
+            ("--think 5h", "unknown unit"),
+            ("--stall-after 0", "would end every run"),
+            ("--sweep --items 4", "cannot be used with"),
+        ] {
+            let error = config(line).unwrap_err();
+            assert!(error.contains(part), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("10us"), Ok(Duration::from_micros(10)));
+        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
+        assert!(duration("").is_err() && duration("-1s").is_err());
+    }
+}
