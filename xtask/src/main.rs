@@ -22,12 +22,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Build one of our kernels, or find it in the cache
+    Kernel(command::kernel::Args),
     /// Run a command in a virtual machine with one of our kernels
     Vm(command::vm::Args),
 }
 
 fn main() -> ExitCode {
     let (result, failure) = match Cli::parse().command {
+        Command::Kernel(args) => (command::kernel::run(args), 1),
         Command::Vm(args) => (command::vm::run(args), vm::FAILED),
     };
     match result {

@@ -1,3 +1,4 @@
 //! What xtask can be told to do, one thin file for each.
 
+pub mod kernel;
 pub mod vm;

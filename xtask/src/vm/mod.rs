@@ -109,7 +109,7 @@ pub enum Error {
         remedy: &'static str,
     },
     /// The host refused something.
-    #[error("cannot {doing} {path}: {source}")]
+    #[error("cannot {doing} {path}")]
     Host {
         /// What was tried.
         doing: &'static str,
