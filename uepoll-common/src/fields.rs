@@ -1,0 +1,129 @@
+//! What the kernel side is told about the running kernel before it is loaded:
+//! where fields lie, and how the run is set up. Resolved in user space from
+//! the kernel's own BTF; no offset is known beforehand.
+
+/// Where one field lies in its structure.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Field {
+    /// Bytes from the start of the structure.
+    pub offset: u32,
+    /// 0 if this kernel has no such field.
+    pub exists: u32,
+}
+
+impl Field {
+    /// Not there.
+    pub const ABSENT: Self = Self { offset: 0, exists: 0 };
+
+    /// At `offset` bytes.
+    pub const fn at(offset: u32) -> Self {
+        Self { offset, exists: 1 }
+    }
+}
+
+/// Declares [`KernelFields`] and the list of its fields together, so that
+/// what the kernel side reads and what user space looks for cannot differ.
+macro_rules! kernel_fields {
+    ($($name:ident: $structure:literal . $path:literal, $need:ident, $doc:literal;)+) => {
+        /// The fields that probes read.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct KernelFields { $(#[doc = $doc] pub $name: Field,)+ }
+
+        impl KernelFields {
+            /// None of them there.
+            pub const ABSENT: Self = Self { $($name: Field::ABSENT,)+ };
+
+            /// Fills every field with what `find(structure, path)` gives.
+            ///
+            /// # Errors
+            /// The structure and path of the first field that no run can do
+            /// without and that `find` does not know.
+            pub fn resolve(
+                mut find: impl FnMut(&str, &str) -> Option<u32>,
+            ) -> Result<Self, (&'static str, &'static str)> {
+                Ok(Self {
+                    $($name: match find($structure, $path) {
+                        Some(offset) => Field::at(offset),
+                        None if Need::$need as u8 == Need::Optional as u8 => Field::ABSENT,
+                        None => return Err(($structure, $path)),
+                    },)+
+                })
+            }
+        }
+    };
+}
+
+/// Whether a run can do without a field.
+#[derive(Clone, Copy)]
+enum Need {
+    Required,
+    Optional,
+}
+
+kernel_fields! {
+    eventpoll_user_header: "eventpoll"."user_header", Required, "`eventpoll.user_header`";
+    eventpoll_header_length: "eventpoll"."header_length", Required, "`eventpoll.header_length`";
+    eventpoll_index_length: "eventpoll"."index_length", Required, "`eventpoll.index_length`";
+    eventpoll_max_items_nr: "eventpoll"."max_items_nr", Required, "`eventpoll.max_items_nr`";
+    eventpoll_user_tail: "eventpoll"."user_tail", Optional, "the port's private tail";
+    eventpoll_user_used: "eventpoll"."user_used", Optional, "the port's count of used items";
+    epitem_ep: "epitem"."ep", Required, "`epitem.ep`";
+    epitem_events: "epitem"."event.events", Required, "`epitem.event.events`";
+    epitem_bit: "uepitem"."bit", Required, "index of the item, in `uepitem` or `epitem`";
+    epitem_work: "uepitem"."work", Optional, "offload work, in `uepitem` or `epitem`";
+    eppoll_entry_wait: "eppoll_entry"."wait", Optional, "`eppoll_entry.wait`";
+    eppoll_entry_base: "eppoll_entry"."base", Optional, "`eppoll_entry.base`";
+    task_files: "task_struct"."files", Required, "`task_struct.files`";
+    task_nvcsw: "task_struct"."nvcsw", Required, "voluntary switches of a thread";
+    task_tgid: "task_struct"."tgid", Required, "`task_struct.tgid`";
+    files_fdt: "files_struct"."fdt", Required, "`files_struct.fdt`";
+    fdtable_fd: "fdtable"."fd", Required, "`fdtable.fd`";
+    fdtable_max_fds: "fdtable"."max_fds", Required, "`fdtable.max_fds`";
+    file_f_op: "file"."f_op", Required, "`file.f_op`";
+    file_private_data: "file"."private_data", Required, "`file.private_data`";
+}
+
+/// How a run is set up. Fixed before the programs are loaded.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Address of `eventpoll_fops`: how an epoll file is known.
+    pub eventpoll_fops: u64,
+    /// Odd number that decides which positions are sampled.
+    pub salt: u32,
+    /// Smallest sample shift of any ring.
+    pub sample_shift: u32,
+    /// Positions of one ring that are sampled in 100 ms before its sample
+    /// shift is raised.
+    pub sample_budget: u32,
+    /// Not 0 if only rings of the target processes count.
+    pub filter_on: u32,
+    /// Not 0 if `ep_add_event_to_uring` is probed; else what it did is
+    /// inferred from the movement of tail.
+    pub add_probed: u32,
+    /// Not 0 if `ep_get_bit` is probed; else a full ring is told from the
+    /// count of used items.
+    pub get_bit_probed: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_without_a_required_field_is_named() {
+        let missing = KernelFields::resolve(|structure, path| {
+            (structure != "eventpoll" || path != "user_header").then_some(8)
+        });
+        assert_eq!(missing, Err(("eventpoll", "user_header")));
+    }
+
+    #[test]
+    fn a_kernel_without_an_optional_field_says_so() {
+        let fields = KernelFields::resolve(|_, path| (path != "user_tail").then_some(16));
+        assert_eq!(fields.map(|f| f.eventpoll_user_tail), Ok(Field::ABSENT));
+        assert_eq!(fields.map(|f| f.eventpoll_user_used), Ok(Field::at(16)));
+    }
+}

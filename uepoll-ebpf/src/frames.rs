@@ -1,0 +1,146 @@
+//! What is remembered between the entry and the return of a function, and the
+//! stacks it is kept on. On the direct path interrupts are off from entry to
+//! return, so frames are kept per CPU; an ordinary epoll file that watches a
+//! ring nests another callback inside, hence four places.
+//!
+//! A kretprobe does not know the arguments of its function. Frames are matched
+//! on the stack pointer at entry, which no other call can have meanwhile.
+
+use core::mem::size_of;
+
+/// Places on each stack; a power of two.
+pub const FRAMES: usize = 4;
+
+/// One call of `ep_poll_callback`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CallbackFrame {
+    /// Stack pointer at entry; 0 if there is no call.
+    pub sp: u64,
+    pub item: u64,
+    pub ep: u64,
+    pub header: u64,
+    pub entry_ns: u64,
+    pub ring: u32,
+    pub poll_flags: u32,
+    /// Tail at entry, only where the add is not probed.
+    pub tail: u32,
+    /// See the constants.
+    pub flags: u32,
+}
+
+impl CallbackFrame {
+    pub const NONE: Self = Self {
+        sp: 0,
+        item: 0,
+        ep: 0,
+        header: 0,
+        entry_ns: 0,
+        ring: 0,
+        poll_flags: 0,
+        tail: 0,
+        flags: 0,
+    };
+
+    /// Counting was on at entry.
+    pub const COUNTED: u32 = 1;
+    /// Called by the offload worker.
+    pub const OFFLOADED: u32 = 2;
+    /// The add was entered.
+    pub const ADD_ENTERED: u32 = 4;
+    /// The add returned.
+    pub const ADD_RETURNED: u32 = 8;
+}
+
+/// Where an add comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Origin {
+    Callback = 0,
+    Worker = 1,
+    Insert = 2,
+    Modify = 3,
+}
+
+/// One call of `ep_add_event_to_uring`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct AddFrame {
+    /// Stack pointer at entry; 0 if there is no call.
+    pub sp: u64,
+    pub item: u64,
+    pub ep: u64,
+    pub header: u64,
+    /// Entry of the callback around it, 0 if none.
+    pub arrival_ns: u64,
+    pub entry_ns: u64,
+    pub ring: u32,
+    /// An [`Origin`].
+    pub origin: u32,
+    /// Tail at entry.
+    pub tail: u32,
+    pub reserved: u32,
+}
+
+/// The frames of one CPU.
+#[repr(C)]
+pub struct CpuFrames {
+    pub callback_depth: u32,
+    pub add_depth: u32,
+    pub callbacks: [CallbackFrame; FRAMES],
+    pub adds: [AddFrame; FRAMES],
+}
+
+/// One run of `ep_poll_callback_work`, kept by thread: it may sleep.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WorkerFrame {
+    pub item: u64,
+    pub entry_ns: u64,
+    pub ring: u32,
+    /// Not 0 once it has called back.
+    pub called_back: u32,
+    /// Not 0 if counting was on at entry.
+    pub counted: u32,
+    pub reserved: u32,
+    /// The callback that it has made.
+    pub callback: CallbackFrame,
+}
+
+/// One call of `do_epoll_ctl` on a user-polled file, kept by thread.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct CtlFrame {
+    pub ep: u64,
+    pub ring: u32,
+    pub op: u32,
+    /// Not 0 once `ep_get_bit` has found no free bit.
+    pub no_bit: u32,
+    /// Not 0 if counting was on at entry and the ring is selected.
+    pub counted: u32,
+}
+
+/// One wait on a user-polled file, kept by thread.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct WaitFrame {
+    pub entry_ns: u64,
+    pub switches: u64,
+    pub ring: u32,
+    pub reserved: u32,
+}
+
+// A frame is built on the stack of a program, which has 512 bytes.
+const _: () = assert!(size_of::<WorkerFrame>() <= 128);
+
+/// Farthest that the stack grows between the entry of a callback and the
+/// entry of the add that it makes: far less in fact.
+const CALL_BYTES: u64 = 2048;
+
+/// Whether a call entered at `inner` can have been made by the call entered at
+/// `outer`: guards against a frame whose return was missed.
+#[inline(always)]
+pub fn made_by(inner: u64, outer: u64) -> bool {
+    let grown = outer.wrapping_sub(inner);
+    outer != 0 && grown > 0 && grown < CALL_BYTES
+}

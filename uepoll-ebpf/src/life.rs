@@ -1,0 +1,397 @@
+//! The set of rings: when each was first seen, whose it is, when it went away.
+//! A ring is known by the address of its `struct eventpoll` and gets a number
+//! that is never used again in a run.
+
+use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
+use uepoll_common::counter::HostCounter;
+use uepoll_common::record::{RecordKind, RingClosed, RingSeen};
+use uepoll_common::state::{Phase, RINGS, RingState, WAITERS};
+
+use crate::atomic::{add, load, store};
+use crate::fields;
+use crate::maps;
+use crate::snapshot::{self, Seen};
+
+/// Wakes no reader: the tool must not be woken by a probe.
+const NO_WAKEUP: u64 = aya_ebpf::bindings::BPF_RB_NO_WAKEUP as u64;
+
+/// Insert only if the key is not there yet.
+const BPF_NOEXIST: u64 = 1;
+
+/// No ring has this number.
+const NO_RING: u32 = u32::MAX;
+
+/// The current thread, and its process, in one word.
+#[inline(always)]
+pub fn thread() -> u64 {
+    bpf_get_current_pid_tgid()
+}
+
+/// The current process.
+#[inline(always)]
+pub fn process() -> u32 {
+    (thread() >> 32) as u32
+}
+
+/// Number of a ring that is known.
+#[inline(always)]
+pub fn number_of(ep: u64) -> Option<u32> {
+    // SAFETY: a place that changes hands under this read gives the number of
+    // another ring for an `ep` that has just gone: counted there, once.
+    maps::RING_NUMBERS.get_ptr(ep).map(|number| unsafe { number.read_volatile() })
+}
+
+/// Whether a ring's owner passes the filter.
+#[inline(always)]
+pub fn selected(ring: u32) -> bool {
+    // SAFETY: map memory, from `maps::state`.
+    maps::state(ring).is_some_and(|state| unsafe { load(&raw const (*state).selected) } != 0)
+}
+
+/// Number of a ring seen in the context of whoever wakes.
+#[inline(always)]
+pub fn met_by_waker(ep: u64, header: u64) -> Option<u32> {
+    if let Some(ring) = number_of(ep) {
+        return Some(ring);
+    }
+    let ring = meet(ep, header, RingSeen::MET);
+    if ring == NO_RING {
+        return None;
+    }
+    seen(ring);
+    Some(ring)
+}
+
+/// The ring behind a descriptor of the current process, if it is one.
+#[inline(always)]
+pub fn met_by_fd(fd: i32) -> Option<(u64, u32)> {
+    let ep = fields::ep_of_fd(fd)?;
+    let ring = met_by_user(ep, fd, RingSeen::MET)?;
+    Some((ep, ring))
+}
+
+/// Number of a ring seen in the context of a process that uses it.
+#[inline(always)]
+fn met_by_user(ep: u64, fd: i32, how: u32) -> Option<u32> {
+    let header = fields::header_of(ep)?;
+    let ring = meet(ep, header, how);
+    if ring == NO_RING {
+        return None;
+    }
+    own(ring, fd);
+    Some(ring)
+}
+
+/// Number of a ring, given now if it has none.
+#[inline(never)]
+fn meet(ep: u64, header: u64, how: u32) -> u32 {
+    if let Some(ring) = number_of(ep)
+        && let Some(state) = maps::state(ring)
+    {
+        // SAFETY: map memory, from `maps::state`.
+        let closing = unsafe { load(&raw const (*state).closing) };
+        if closing == 0 {
+            return ring;
+        }
+        // Only a new file can be used at the address of one that was closed:
+        // the return of its release was missed.
+        let _ = maps::RING_NUMBERS.remove(ep);
+    }
+    let Some(control) = maps::control() else { return NO_RING };
+    // SAFETY: map memory.
+    let next = unsafe { &raw mut (*control).next_ring };
+    if load(next) >= RINGS as u32 {
+        maps::count_host(HostCounter::RingTableFull);
+        return NO_RING;
+    }
+    let ring = add(next, 1);
+    let Some(state) = maps::state(ring) else {
+        maps::count_host(HostCounter::RingTableFull);
+        return NO_RING;
+    };
+    begin(state, ep, header, how);
+    if maps::RING_NUMBERS.insert(ep, ring, BPF_NOEXIST).is_ok() {
+        return ring;
+    }
+    // Another CPU met it at the same moment; this number stays without a ring.
+    // SAFETY: map memory, from `maps::state`.
+    unsafe { (*state).ep = 0 };
+    number_of(ep).unwrap_or(NO_RING)
+}
+
+#[inline(always)]
+fn begin(state: *mut RingState, ep: u64, header: u64, how: u32) {
+    let max_items = fields::max_items_of(ep);
+    let (head, tail) = fields::head_and_tail(header).unwrap_or((0, 0));
+    // SAFETY: map memory, from `maps::state`; nobody else knows the number yet.
+    unsafe {
+        (*state).ep = ep;
+        (*state).header = header;
+        (*state).first_seen_ns = fields::now_ns();
+        (*state).fd = -1;
+        (*state).how = how;
+        (*state).max_items = max_items;
+        (*state).first_head = head;
+        (*state).first_tail = tail;
+        (*state).last_head = head;
+        (*state).last_tail = tail;
+        (*state).sample_shift = first_shift(max_items);
+        (*state).selected = u32::from(fields::filter_on() == 0);
+        (*state).header_wrong = u32::from(!fields::header_right(ep, header));
+    }
+}
+
+/// A ring that can hold many times more than the queue of pending positions
+/// is sampled less from the start, else a deep ring would fill the queue.
+#[inline(always)]
+fn first_shift(max_items: u32) -> u32 {
+    let mut shift = fields::sample_shift();
+    let mut deep = 0;
+    while deep < 11 && (32u32 << deep) < max_items {
+        deep += 1;
+    }
+    if shift < deep {
+        shift = deep;
+    }
+    if shift > 31 { 31 } else { shift }
+}
+
+/// Notes that the current process uses a ring through `fd` (-1: not known).
+#[inline(never)]
+fn own(ring: u32, fd: i32) -> u32 {
+    let Some(state) = maps::state(ring) else { return 0 };
+    let thread = thread();
+    let tgid = (thread >> 32) as u32;
+    // SAFETY: map memory, from `maps::state`. Two threads that use a ring first
+    // at the same moment belong to one process but for a race that only
+    // decides which of two true owners is named.
+    unsafe {
+        let owner = (*state).owner_tgid;
+        if owner == 0 || (owner == tgid && (*state).fd < 0 && fd >= 0) {
+            (*state).owner_tgid = tgid;
+            (*state).owner_tid = thread as u32;
+            (*state).fd = fd;
+            (*state).comm = bpf_get_current_comm().unwrap_or([0; 16]);
+            if owner == 0 {
+                add_to_process(tgid, ring);
+            }
+            seen(ring);
+        }
+        if (*state).selected == 0 && maps::TARGETS.get_ptr((*state).owner_tgid).is_some() {
+            store(&raw mut (*state).selected, 1);
+        }
+    }
+    0
+}
+
+/// Lets the sampler find the ring by its process. A process's fifth ring is
+/// found through the active list only.
+#[inline(always)]
+fn add_to_process(tgid: u32, ring: u32) {
+    let entry = ring + 1;
+    if let Some(place) = maps::PROCESS_RINGS.get_ptr_mut(tgid) {
+        let mut at = 0;
+        while at < 4 {
+            // SAFETY: map memory; the index is masked.
+            let word = unsafe { &raw mut (*place)[at & 3] };
+            if load(word) == 0 {
+                return store(word, entry);
+            }
+            at += 1;
+        }
+        return;
+    }
+    if maps::PROCESS_RINGS.insert(tgid, [entry, 0, 0, 0], 0).is_err() {
+        maps::count_host(HostCounter::ThreadMapFull);
+    }
+}
+
+#[inline(always)]
+fn remove_from_process(tgid: u32, ring: u32) {
+    let Some(place) = maps::PROCESS_RINGS.get_ptr_mut(tgid) else { return };
+    let mut at = 0;
+    let mut left = 0;
+    while at < 4 {
+        // SAFETY: map memory; the index is masked.
+        let word = unsafe { &raw mut (*place)[at & 3] };
+        if load(word) == ring + 1 {
+            store(word, 0);
+        }
+        left |= load(word);
+        at += 1;
+    }
+    if left == 0 {
+        let _ = maps::PROCESS_RINGS.remove(tgid);
+    }
+}
+
+/// Tells user space of a ring, or of its owner.
+#[inline(never)]
+fn seen(ring: u32) -> u32 {
+    let Some(state) = maps::state(ring) else { return 0 };
+    let Some(mut entry) = maps::RECORDS.reserve::<RingSeen>(0) else {
+        maps::count_host(HostCounter::ReservesFailed);
+        return 0;
+    };
+    // SAFETY: map memory, from `maps::state`.
+    unsafe {
+        entry.write(RingSeen {
+            kind: RecordKind::RingSeen as u32,
+            ring,
+            time_ns: fields::now_ns(),
+            tgid: (*state).owner_tgid,
+            tid: (*state).owner_tid,
+            fd: (*state).fd,
+            max_items: (*state).max_items,
+            head: (*state).first_head,
+            tail: (*state).first_tail,
+            comm: (*state).comm,
+            how: (*state).how,
+            reserved: 0,
+        });
+    }
+    entry.submit(NO_WAKEUP);
+    0
+}
+
+/// Notes that the current thread waits on a ring.
+#[inline(always)]
+pub fn waiter(ring: u32) {
+    let Some(state) = maps::state(ring) else { return };
+    let tid = thread() as u32;
+    let mut at = 0;
+    while at < WAITERS {
+        // SAFETY: map memory; the index is masked.
+        let place = unsafe { &raw mut (*state).waiters[at & (WAITERS - 1)] };
+        // SAFETY: as above.
+        let known = unsafe { load(&raw const (*place).tid) };
+        if known == tid {
+            return;
+        }
+        if known == 0 {
+            // SAFETY: as above. Of two threads that take one place at once one
+            // is told apart at its next wait.
+            unsafe {
+                (*place).comm = bpf_get_current_comm().unwrap_or([0; 16]);
+                store(&raw mut (*place).tid, tid);
+            }
+            return;
+        }
+        at += 1;
+    }
+}
+
+/// `do_epoll_create` returned a descriptor, or an error.
+#[inline(always)]
+pub fn create_exit(fd: i32) {
+    let phase = maps::phase();
+    if fd < 0 || (phase != Phase::Counting as u32 && phase != Phase::Frames as u32) {
+        return;
+    }
+    if let Some(ep) = fields::ep_of_fd(fd) {
+        let _ = met_by_user(ep, fd, RingSeen::CREATED);
+    }
+}
+
+/// `ep_eventpoll_mmap` was entered.
+#[inline(always)]
+pub fn mmap_entry(file: u64) {
+    let phase = maps::phase();
+    if phase != Phase::Counting as u32 && phase != Phase::Frames as u32 {
+        return;
+    }
+    if let Some(ep) = fields::ep_of_file(file) {
+        let _ = met_by_user(ep, -1, RingSeen::MET);
+    }
+}
+
+/// Notes the last look at a ring.
+#[inline(always)]
+pub fn set_final(ring: u32, seen: &Seen) {
+    let Some(state) = maps::state(ring) else { return };
+    // SAFETY: map memory, from `maps::state`.
+    unsafe {
+        (*state).final_before_ns = seen.before_ns;
+        (*state).final_after_ns = seen.after_ns;
+        (*state).final_head = seen.head;
+        (*state).final_tail = seen.tail;
+        (*state).items_used = fields::items_used_of((*state).ep).unwrap_or(u32::MAX);
+        (*state).final_known = 1;
+    }
+}
+
+/// `ep_eventpoll_release` was entered: the last reference to the file is gone.
+#[inline(always)]
+pub fn release_entry(sp: u64, file: u64) {
+    if maps::phase() == Phase::Off as u32 {
+        return;
+    }
+    let Some(ep) = fields::ep_of_file(file) else { return };
+    let Some(ring) = number_of(ep) else { return };
+    if let Some(seen) = snapshot::take_known(ring) {
+        set_final(ring, &seen);
+    }
+    let Some(state) = maps::state(ring) else { return };
+    // SAFETY: map memory, from `maps::state`. From here on nobody reads the
+    // header; callbacks may still come until the release returns.
+    unsafe {
+        store(&raw mut (*state).closing, 1);
+        remove_from_process((*state).owner_tgid, ring);
+    }
+    if maps::RELEASES.insert(sp, ep, 0).is_err() {
+        maps::count_host(HostCounter::ThreadMapFull);
+    }
+    closed(ring);
+}
+
+/// Tells user space that a ring is gone.
+#[inline(never)]
+fn closed(ring: u32) -> u32 {
+    let Some(state) = maps::state(ring) else { return 0 };
+    let Some(mut entry) = maps::RECORDS.reserve::<RingClosed>(0) else {
+        maps::count_host(HostCounter::ReservesFailed);
+        return 0;
+    };
+    // SAFETY: map memory, from `maps::state`.
+    unsafe {
+        entry.write(RingClosed {
+            kind: RecordKind::RingClosed as u32,
+            ring,
+            time_ns: fields::now_ns(),
+            head: (*state).final_head,
+            tail: (*state).final_tail,
+            items_used: (*state).items_used,
+            reserved: 0,
+        });
+    }
+    entry.submit(NO_WAKEUP);
+    0
+}
+
+/// `ep_eventpoll_release` returned.
+#[inline(always)]
+pub fn release_exit(sp: u64) {
+    let Some(place) = maps::RELEASES.get_ptr(sp) else { return };
+    // SAFETY: map memory of this thread's own call.
+    let ep = unsafe { place.read_volatile() };
+    let _ = maps::RELEASES.remove(sp);
+    let _ = maps::RING_NUMBERS.remove(ep);
+}
+
+/// A task was forked: the children of a target are targets.
+#[inline(always)]
+pub fn fork(parent: u64, child: u64) {
+    if fields::filter_on() == 0 {
+        return;
+    }
+    let (Some(parent), Some(child)) = (fields::tgid_of_task(parent), fields::tgid_of_task(child))
+    else {
+        return;
+    };
+    if parent == child || maps::TARGETS.get_ptr(parent).is_none() {
+        return;
+    }
+    if maps::TARGETS.insert(child, 1u32, 0).is_err() {
+        maps::count_host(HostCounter::ThreadMapFull);
+    }
+}

@@ -1,0 +1,108 @@
+//! Offloaded polling: a wake-up without poll flags queues a work, and the work
+//! polls the file and calls back.
+
+use uepoll_common::counter::{HostCounter, RingCounter, RingHistogram};
+use uepoll_common::state::Phase;
+
+use crate::atomic::{add, load};
+use crate::frames::{CallbackFrame, WorkerFrame};
+use crate::{fields, life, maps};
+
+/// Insert only if the key is not there yet.
+const BPF_NOEXIST: u64 = 1;
+
+/// `ep_poll_wakeup` was entered; `key` holds its poll flags.
+#[inline(always)]
+pub fn wakeup_entry(wait: u64, key: u32) {
+    if key != 0 || maps::phase() != Phase::Counting as u32 {
+        return;
+    }
+    let Some(item) = fields::item_of_wait(wait) else { return };
+    let Some(ep) = fields::ep_of_item(item) else { return };
+    let Some(header) = fields::header_of(ep) else { return };
+    let Some(ring) = life::met_by_waker(ep, header) else { return };
+    if !life::selected(ring) {
+        return;
+    }
+    maps::count(ring, RingCounter::WakeupsKeyless);
+    // The first of several wake-ups is the one that queued the work; the
+    // others find the key taken, and collapse into it.
+    const EEXIST: i32 = -17;
+    match maps::OFFLOADS.insert(item, fields::now_ns(), BPF_NOEXIST) {
+        Ok(()) | Err(EEXIST) => {}
+        Err(_) => maps::count_host(HostCounter::ThreadMapFull),
+    }
+}
+
+/// `ep_poll_callback_work` was entered.
+#[inline(always)]
+pub fn work_entry(work: u64) {
+    let phase = maps::phase();
+    if phase != Phase::Counting as u32 && phase != Phase::Frames as u32 {
+        return;
+    }
+    let item = fields::item_of_work(work);
+    let Some(ep) = fields::ep_of_item(item) else { return };
+    let Some(header) = fields::header_of(ep) else { return };
+    let Some(ring) = life::met_by_waker(ep, header) else { return };
+    if !life::selected(ring) {
+        return;
+    }
+    let counted = phase == Phase::Counting as u32;
+    let now_ns = fields::now_ns();
+    let thread = life::thread();
+    let missed_return = maps::WORKERS.get_ptr(thread).is_some();
+    let frame = WorkerFrame {
+        item,
+        entry_ns: now_ns,
+        ring,
+        called_back: 0,
+        counted: u32::from(counted),
+        reserved: 0,
+        callback: CallbackFrame::NONE,
+    };
+    if maps::WORKERS.insert(thread, frame, 0).is_err() {
+        return maps::count_host(HostCounter::ThreadMapFull);
+    }
+    if missed_return {
+        maps::count(ring, RingCounter::PairsMismatched);
+    } else if let Some(control) = maps::control() {
+        // SAFETY: map memory.
+        unsafe { add(&raw mut (*control).workers_active, 1) };
+    }
+    if !counted {
+        return;
+    }
+    maps::count(ring, RingCounter::OffloadRuns);
+    if let Some(queued_ns) = maps::OFFLOADS.get_ptr(item) {
+        // SAFETY: map memory; a place that changed hands gives a clock of
+        // another wake-up, never anything else.
+        let queued_ns = load(queued_ns);
+        let _ = maps::OFFLOADS.remove(item);
+        maps::record_in(ring, RingHistogram::OffloadDelay, now_ns.wrapping_sub(queued_ns));
+    }
+}
+
+/// `ep_poll_callback_work` returned in this thread.
+#[inline(always)]
+pub fn work_exit() {
+    let thread = life::thread();
+    let Some(place) = maps::WORKERS.get_ptr(thread) else { return };
+    // SAFETY: map memory of this thread's worker.
+    let (ring, entry_ns, called_back, counted) =
+        unsafe { ((*place).ring, (*place).entry_ns, (*place).called_back, (*place).counted) };
+    if maps::WORKERS.remove(thread).is_ok()
+        && let Some(control) = maps::control()
+    {
+        // SAFETY: map memory.
+        unsafe { add(&raw mut (*control).workers_active, u32::MAX) };
+    }
+    if counted == 0 {
+        return;
+    }
+    if called_back == 0 {
+        maps::count(ring, RingCounter::OffloadEmptyRuns);
+    }
+    let run_ns = fields::now_ns().wrapping_sub(entry_ns);
+    maps::record_in(ring, RingHistogram::OffloadRun, run_ns);
+}
