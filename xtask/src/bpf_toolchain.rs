@@ -76,6 +76,9 @@ impl Toolchain {
         let mut flags = OsString::from("-Clinker=");
         flags.push(&self.linker);
         flags.push("\u{1f}-Clink-arg=--btf\u{1f}-Cdebuginfo=2");
+        // Compare-and-swap and 32-bit atomics came with version 3 of the
+        // instruction set (Linux 5.12).
+        flags.push("\u{1f}-Ctarget-cpu=v3");
         command
             .arg(verb)
             .args(["--release", "--target", TARGET])
