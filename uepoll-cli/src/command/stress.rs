@@ -142,10 +142,9 @@ fn run_once(args: &Args, config: &Config, stop: &AtomicBool) -> anyhow::Result<u
 fn run_sweep(args: &Args, config: &Config, stop: &AtomicBool) -> anyhow::Result<u8> {
     let modes = args.mode.map_or(Mode::ALL.to_vec(), |mode| vec![mode]);
     let mut runs = Vec::new();
+    // With the first row, so that a host without a ring shows no empty table.
+    let mut header = Some(sweep::header(&modes));
     let mut code = 0;
-    if !args.json {
-        print(&sweep::header(&modes))?;
-    }
     sweep::run::<anyhow::Error>(config, &modes, stop, |row| {
         for outcome in &row {
             code = code.max(judged(outcome));
@@ -153,7 +152,7 @@ fn run_sweep(args: &Args, config: &Config, stop: &AtomicBool) -> anyhow::Result<
         if args.json {
             runs.extend(row.iter().map(Outcome::record));
         } else {
-            print(&sweep::line(&row))?;
+            print(&(header.take().unwrap_or_default() + &sweep::line(&row)))?;
         }
         Ok(code == 0 && !stop.load(Ordering::Relaxed))
     })?;

@@ -101,11 +101,10 @@ fn consume_ring(
         if drain_ring(intake, &mut ring)? || spun_into_event(intake, &ring) {
             continue;
         }
-        let waits = &mut intake.tally.waits;
         match poll.wait(Some(TICK))? {
-            WaitOutcome::Stale => waits.estale += 1,
-            WaitOutcome::TimedOut => waits.timed_out += 1,
-            WaitOutcome::Interrupted => waits.interrupted += 1,
+            WaitOutcome::Stale => intake.tally.waits.estale += 1,
+            WaitOutcome::TimedOut => intake.idle(),
+            WaitOutcome::Interrupted => intake.tally.waits.interrupted += 1,
         }
     }
     intake.wait_for_producers();
@@ -161,14 +160,17 @@ fn consume_ordinary(intake: &mut Intake<'_>, file: &OwnedFd) -> Result<(), Stres
     let tick = Timespec { tv_sec: 0, tv_nsec: TICK.subsec_nanos().into() };
     let none = Timespec { tv_sec: 0, tv_nsec: 0 };
     while !intake.finished() {
-        take_ordinary(intake, file, &mut room, &tick)?;
+        if !take_ordinary(intake, file, &mut room, &tick)? {
+            intake.idle();
+        }
     }
     intake.wait_for_producers();
     while take_ordinary(intake, file, &mut room, &none)? {}
     Ok(())
 }
 
-/// One epoll_wait, and every source it names drained; whether there was any.
+/// One epoll_wait, and every source it names drained; `false` if its time was
+/// over without an event.
 fn take_ordinary(
     intake: &mut Intake<'_>,
     file: &OwnedFd,
@@ -179,12 +181,11 @@ fn take_ordinary(
         Ok((events, _)) => events,
         Err(Errno::INTR) => {
             intake.tally.waits.interrupted += 1;
-            return Ok(false);
+            return Ok(true);
         }
         Err(source) => return Err(StressError::Epoll { call: "epoll_wait", source }),
     };
     if events.is_empty() {
-        intake.tally.waits.timed_out += 1;
         return Ok(false);
     }
     intake.tally.waits.with_events += 1;
@@ -201,12 +202,14 @@ struct Intake<'a> {
     buffer: Buffer,
     /// Events read from all sources.
     read: u64,
+    /// Whether the last wait ended without an event.
+    idle: bool,
     tally: Tally,
 }
 
 impl<'a> Intake<'a> {
     fn new(shared: &'a Shared<'a>) -> Self {
-        Self { shared, buffer: Buffer::new(), read: 0, tally: Tally::default() }
+        Self { shared, buffer: Buffer::new(), read: 0, idle: false, tally: Tally::default() }
     }
 
     /// Drains the source that `data` names, and does the consumer's work.
@@ -225,6 +228,7 @@ impl<'a> Intake<'a> {
         self.tally.deliveries += 1;
         self.tally.empty_deliveries += u64::from(taken == 0);
         self.read += taken;
+        self.idle = false;
         let think = self.shared.config.think;
         if !think.is_zero() {
             let start = Instant::now();
@@ -235,12 +239,21 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
+    /// A wait ended without an event.
+    fn idle(&mut self) {
+        self.idle = true;
+        self.tally.waits.timed_out += 1;
+    }
+
     /// Whether everything has been read, the moment of which is kept, or the
     /// run is given up.
     #[inline]
     fn finished(&mut self) -> bool {
         if self.read >= self.shared.target() {
-            self.tally.ended_at = Some(Instant::now());
+            // A run that is stopped while its consumer sleeps was over when
+            // the producers ended, not when the consumer looked.
+            let produced = if self.idle { self.shared.produced_at() } else { None };
+            self.tally.ended_at = produced.or_else(|| Some(Instant::now()));
             return true;
         }
         self.shared.aborted()

@@ -2,8 +2,9 @@
 //! to end early (asked to stop, or given up).
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
+use std::time::Instant;
 
 use super::config::Config;
 use super::source::Sources;
@@ -23,6 +24,7 @@ pub struct Shared<'a> {
     /// Events after which the consumer is done.
     target: AtomicU64,
     producers_running: AtomicU32,
+    produced_at: OnceLock<Instant>,
     threads_running: AtomicU32,
     /// Woken when the last thread ends.
     main: Thread,
@@ -39,6 +41,7 @@ impl<'a> Shared<'a> {
             abort: AtomicBool::new(false),
             target: AtomicU64::new(config.events),
             producers_running: AtomicU32::new(config.producers),
+            produced_at: OnceLock::new(),
             threads_running: AtomicU32::new(config.producers + 1),
             main: std::thread::current(),
         }
@@ -78,6 +81,11 @@ impl<'a> Shared<'a> {
         self.producers_running.load(Ordering::Acquire) > 0
     }
 
+    /// When the last producer ended; `None` while some still write.
+    pub fn produced_at(&self) -> Option<Instant> {
+        self.produced_at.get().copied()
+    }
+
     /// Whether some thread has not ended.
     pub fn running(&self) -> bool {
         self.threads_running.load(Ordering::Acquire) > 0
@@ -86,6 +94,7 @@ impl<'a> Shared<'a> {
     /// A producer has written its last event.
     pub fn producer_ended(&self) {
         if self.producers_running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.produced_at.get_or_init(Instant::now);
             self.target.store(self.sources.written(), Ordering::Release);
         }
     }
