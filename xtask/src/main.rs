@@ -5,12 +5,16 @@ mod bpf_toolchain;
 mod command;
 mod kernel;
 mod paths;
+mod setup;
 mod span;
 mod vm;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+/// Exit code when the machine lacks something that only its owner can bring.
+const CANNOT_RUN: u8 = 3;
 
 /// Build, try and test uepoll.
 #[derive(Parser)]
@@ -22,6 +26,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Install what is missing on this machine
+    Setup,
+    /// Build the eBPF object alone and show what its compiler says
+    Ebpf(command::ebpf::Args),
     /// Build one of our kernels, or find it in the cache
     Kernel(command::kernel::Args),
     /// Run a command in a virtual machine with one of our kernels
@@ -30,6 +38,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let (result, failure) = match Cli::parse().command {
+        Command::Setup => (command::setup::run(), 1),
+        Command::Ebpf(args) => (command::ebpf::run(args), 1),
         Command::Kernel(args) => (command::kernel::run(args), 1),
         Command::Vm(args) => (command::vm::run(args), vm::FAILED),
     };
@@ -37,7 +47,9 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("xtask: {error:#}");
-            ExitCode::from(failure)
+            let ours = error.downcast_ref::<setup::Error>();
+            let yourself = matches!(ours, Some(setup::Error::Yourself { .. }));
+            ExitCode::from(if yourself { CANNOT_RUN } else { failure })
         }
     }
 }

@@ -1,4 +1,6 @@
 //! What xtask can be told to do, one thin file for each.
 
+pub mod ebpf;
 pub mod kernel;
+pub mod setup;
 pub mod vm;
