@@ -6,7 +6,7 @@ mod loss;
 mod ring;
 
 pub use distribution::{Bar, Distribution, IntervalDistribution};
-pub use loss::{CostReport, LossRow, ProgramPrice, sampler_shortfall};
+pub use loss::{CostReport, LossRow, PROBES_ABSENT, ProgramPrice, sampler_shortfall};
 pub use ring::{DepthPoint, RingReport};
 
 use crate::books::{Balance, Equation};

@@ -13,9 +13,27 @@ use crate::report::{Distribution, IntervalDistribution, Report, RingReport, Valu
 /// Name and major version of the schema: additive changes keep it.
 pub const SCHEMA: &str = "uepoll.report/1";
 
-/// The whole report as one JSON document, ends with a line break.
+/// The whole report as one JSON document in ASCII, ends with a line break.
 pub fn render(report: &Report) -> String {
-    format!("{:#}\n", document(report))
+    ascii(&format!("{:#}\n", document(report)))
+}
+
+/// A JSON document with every character beyond printable ASCII as `\uXXXX`:
+/// such characters occur within its strings alone, and some of them command
+/// terminals (C1 controls, direction marks).
+fn ascii(document: &str) -> String {
+    let mut out = String::with_capacity(document.len());
+    for c in document.chars() {
+        if c == '\n' || (' '..='~').contains(&c) {
+            out.push(c);
+        } else {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    out
 }
 
 /// The whole report.

@@ -7,7 +7,7 @@ mod verbose;
 use super::escape::{Charset, escaped};
 use super::units::{grouped, percent, seconds};
 use crate::capture::{Attached, Protocol};
-use crate::report::{Report, RingReport, sampler_shortfall};
+use crate::report::{PROBES_ABSENT, Report, RingReport, sampler_shortfall};
 
 /// Columns of every line.
 pub const WIDTH: usize = 80;
@@ -47,8 +47,9 @@ pub fn render(report: &Report, options: TextOptions) -> String {
     }
     if !idle.is_empty() {
         out.blank();
-        let rings = if idle.len() == 1 { "ring was" } else { "rings were" };
-        out.line(&format!("{} more {rings} idle (-v shows them)", idle.len()));
+        let (rings, them) =
+            if idle.len() == 1 { ("ring was", "it") } else { ("rings were", "them") };
+        out.line(&format!("{} more {rings} idle (-v shows {them})", idle.len()));
     }
     if options.verbose {
         verbose::host(report, &mut out);
@@ -82,14 +83,21 @@ impl Lines {
         self.text.push('\n');
     }
 
-    /// A paragraph broken between words, each line after `indent`.
+    /// A paragraph broken between words, its first line after `indent`, the
+    /// others two columns further in.
     fn wrapped(&mut self, indent: &str, paragraph: &str) {
-        let mut line = indent.to_owned();
+        self.wrapped_after(indent, &format!("{}  ", " ".repeat(indent.len())), paragraph);
+    }
+
+    /// A paragraph broken between words, its first line after `first`, the
+    /// others after `rest`.
+    fn wrapped_after(&mut self, first: &str, rest: &str, paragraph: &str) {
+        let mut line = first.to_owned();
         let mut empty = true;
         for word in paragraph.split(' ').filter(|word| !word.is_empty()) {
             if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
                 self.line(&line);
-                line = format!("{indent}  ");
+                line = rest.to_owned();
                 empty = true;
             }
             if !empty {
@@ -151,7 +159,8 @@ fn doubts(report: &Report, out: &mut Lines) {
         let name = ring::name(ring);
         out.wrapped("", &format!("books of {name}, {}: {equation}", equation.name));
     }
-    for row in report.loss.iter().filter(|row| row.count > 0) {
+    // Absent probes are named one by one below.
+    for row in report.loss.iter().filter(|row| row.count > 0 && row.key != PROBES_ABSENT) {
         out.wrapped("", &format!("lost: {} {}", grouped(row.count), row.what));
     }
     for row in report.plan.iter().filter(|row| row.attached == Attached::Missing) {
@@ -172,16 +181,8 @@ fn doubts(report: &Report, out: &mut Lines) {
     }
 }
 
-/// Self cost, books, loss: always the last line.
+/// Self cost, books, loss: always the last line, and never cut.
 fn trust_line(report: &Report, out: &mut Lines) {
-    let cost = match (report.cost.programs_share, report.cost.own_share) {
-        (Some(programs), Some(own)) => {
-            format!("cost {} of a CPU (program bodies) + {} own", percent(programs), percent(own))
-        }
-        (Some(programs), None) => format!("cost {} of a CPU (program bodies)", percent(programs)),
-        (None, Some(own)) => format!("cost {} of a CPU own, bodies not measured", percent(own)),
-        (None, None) => "cost not measured".into(),
-    };
     let books = report.books();
     let books = if books.unbalanced > 0 {
         let all = books.balanced + books.unbalanced + books.not_checked;
@@ -199,15 +200,35 @@ fn trust_line(report: &Report, out: &mut Lines) {
     };
     let corrupt = match report.corrupt_rings() {
         0 => String::new(),
-        1 => "   1 ring CORRUPT".into(),
-        n => format!("   {n} rings CORRUPT"),
+        n => format!("   {n} CORRUPT"),
     };
-    let line = format!("{cost}   {books}   {loss}{corrupt}");
-    if line.chars().count() <= WIDTH {
-        out.line(&line);
-    } else {
-        // Nothing of it may be cut: the price moves to a line of its own.
-        out.line(&cost);
-        out.line(&format!("{books}   {loss}{corrupt}"));
+    let rest = format!("   {books}   {loss}{corrupt}");
+    let [long, middle, short] = cost_words(report);
+    let fits = |cost: &String| cost.chars().count() + rest.chars().count() <= WIDTH;
+    let cost = [long, middle].into_iter().find(fits).unwrap_or(short);
+    out.line(&format!("{cost}{rest}"));
+}
+
+/// What observing cost, at three lengths.
+fn cost_words(report: &Report) -> [String; 3] {
+    let [programs, own] =
+        [report.cost.programs_share, report.cost.own_share].map(|share| share.map(percent));
+    match (programs, own) {
+        (Some(programs), Some(own)) => [
+            format!("cost {programs} of a CPU (program bodies) + {own} own"),
+            format!("cost {programs} + {own} own"),
+            format!("cost {programs}"),
+        ],
+        (Some(programs), None) => [
+            format!("cost {programs} of a CPU (program bodies)"),
+            format!("cost {programs} of a CPU"),
+            format!("cost {programs}"),
+        ],
+        (None, Some(own)) => [
+            format!("cost {own} of a CPU own, bodies not measured"),
+            format!("cost {own} own, bodies not measured"),
+            format!("cost {own} own"),
+        ],
+        (None, None) => std::array::from_fn(|_| "cost not measured".into()),
     }
 }

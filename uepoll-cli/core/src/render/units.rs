@@ -17,7 +17,7 @@ pub(crate) fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             out.push(' ');
         }
         out.push(digit);
@@ -29,7 +29,7 @@ pub(crate) fn grouped(value: u64) -> String {
 pub(crate) fn number(value: f64) -> String {
     match value {
         v if v >= 99.95 => grouped(v.round() as u64),
-        v if v == 0.0 => "0".into(),
+        0.0 => "0".into(),
         v if v < 0.05 => "<0.1".into(),
         v => format!("{v:.1}"),
     }
@@ -38,7 +38,7 @@ pub(crate) fn number(value: f64) -> String {
 /// A share as per cent: `0 %`, `<0.1 %`, `0.8 %`, `14 %`.
 pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {
-        v if v == 0.0 => "0 %".into(),
+        0.0 => "0 %".into(),
         v if v < 0.05 => "<0.1 %".into(),
         v if v < 9.95 => format!("{v:.1} %"),
         v => format!("{v:.0} %"),

@@ -8,6 +8,9 @@ use crate::capture::{Attached, Capture, PlanRow, RingCapture};
 use crate::correlate::Correlated;
 use crate::figures::LossClass;
 
+/// Key of the row that counts the rows of the plan without a probe.
+pub const PROBES_ABSENT: &str = "probes_absent";
+
 /// One way in which something may be missed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossRow {
@@ -77,7 +80,7 @@ pub fn rows(capture: &Capture, told: &Correlated) -> Vec<LossRow> {
             "system calls that found no place in the thread map",
             host(HostCounter::ThreadMapFull),
         ),
-        row("probes_absent", "probe points without a probe", absent as u64),
+        row(PROBES_ABSENT, "probe points without a probe", absent as u64),
     ]
 }
 

@@ -259,9 +259,10 @@ impl Source<'_> {
 
     fn share(&self, part: u64, whole: u64, without: &str) -> Value {
         match self.absent() {
-            Some(absent) if whole == 0 => absent,
-            _ if whole == 0 => Value::Absent(without.into()),
-            _ => Value::Number { value: part as f64 / whole as f64, at_least: false },
+            // Two lower bounds make no share.
+            Some(absent) => absent,
+            None if whole == 0 => Value::Absent(without.into()),
+            None => Value::Number { value: part as f64 / whole as f64, at_least: false },
         }
     }
 

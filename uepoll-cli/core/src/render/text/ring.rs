@@ -107,20 +107,23 @@ fn rates(ring: &RingReport, out: &mut Lines) {
         head(FigureId::PublishedRate),
         head(FigureId::MergedShare),
     ));
-    let estale = match plain(ring.value(FigureId::EstaleShare), percent) {
-        Some(share) => format!(
-            "   {} {}/s = {share} of waits (race to sleep)",
-            head(FigureId::EstaleRate),
-            text(FigureId::EstaleRate, number)
-        ),
-        None => String::new(),
-    };
-    out.line(&format!(
-        "  {:<9}{:>10}/s{}{estale}",
+    let enospc = format!(
+        "  {:<9}{:>10}/s{}",
         head(FigureId::EnospcRate),
         text(FigureId::EnospcRate, number),
         enospc_causes(ring),
-    ));
+    );
+    let Some(share) = plain(ring.value(FigureId::EstaleShare), percent) else {
+        return out.line(&enospc);
+    };
+    let estale = format!(
+        "{enospc}   {} {}/s = {share} of waits",
+        head(FigureId::EstaleRate),
+        text(FigureId::EstaleRate, number)
+    );
+    const EXPLAINED: &str = " (race to sleep)";
+    let fits = estale.len() + EXPLAINED.len() <= WIDTH;
+    out.line(&format!("{estale}{}", if fits { EXPLAINED } else { "" }));
 }
 
 /// The causes of ENOSPC, only where there was one.
@@ -167,11 +170,9 @@ fn table(ring: &RingReport, out: &mut Lines) {
         }
     }
     match ring.value(FigureId::Depth) {
-        Value::Distribution(distribution) => row(
-            head(FigureId::Depth),
-            depth_cells(distribution),
-            &format!("of {}", grouped(u64::from(ring.max_items))),
-        ),
+        Value::Distribution(distribution) => {
+            row(head(FigureId::Depth), depth_cells(distribution), &format!("of {}", ring.max_items))
+        }
         _ => row(head(FigureId::Depth), none(), "none"),
     }
     if let Value::Interval(distribution) = ring.value(FigureId::Residency)

@@ -40,7 +40,8 @@ pub(super) fn ring(ring: &RingReport, out: &mut Lines) {
             Balance::Unbalanced => "WRONG",
             Balance::NotChecked(_) => "-",
         };
-        out.wrapped("  ", &format!("books {:<8} {mark}: {equation}", equation.name));
+        let head = format!("  books     {:<9} {mark}: ", equation.name);
+        out.wrapped_after(&head, &" ".repeat(head.len()), &equation.to_string());
     }
     let anomalies = ring.anomalies.total();
     if anomalies > 0 {
@@ -68,7 +69,7 @@ fn counts(ring: &RingReport, group: &str, ids: &[FigureId], out: &mut Lines) {
             if head == group { value } else { format!("{head} {value}") }
         })
         .collect();
-    out.wrapped("  ", &format!("{group:<9} {}", words.join(", ")));
+    out.wrapped_after(&format!("  {group:<10}"), &" ".repeat(12), &words.join(", "));
 }
 
 fn distribution(ring: &RingReport, id: FigureId, out: &mut Lines) {
@@ -81,11 +82,11 @@ fn distribution(ring: &RingReport, id: FigureId, out: &mut Lines) {
             Some(format!("{} {}", percentile.head(), time(hi_ns, Rounding::Up)))
         })
         .collect();
-    out.wrapped(
-        "  ",
+    out.wrapped_after(
+        &format!("  {:<13}", id.row().head),
+        &" ".repeat(15),
         &format!(
-            "{}: {}, max {}, of {}",
-            id.row().head,
+            "{}, max {}, of {}",
             if cells.is_empty() { "too few for percentiles".into() } else { cells.join(", ") },
             time(distribution.max, Rounding::Up),
             grouped(distribution.count)
@@ -131,9 +132,9 @@ pub(super) fn host(report: &Report, out: &mut Lines) {
     out.line("probes");
     for row in &report.plan {
         let lost = row.lost.as_ref().map_or(String::new(), |lost| format!("; lost: {lost}"));
-        let text =
-            format!("{:<8} {} on {}{lost}", row.point, attached_word(row.attached), row.symbol);
-        out.wrapped("  ", &escaped(&text, out.charset, usize::MAX));
+        let text = format!("{} on {}{lost}", attached_word(row.attached), row.symbol);
+        let text = escaped(&text, out.charset, usize::MAX);
+        out.wrapped_after(&format!("  {:<9} ", row.point), &" ".repeat(12), &text);
     }
     let (expected, seen) = report.ticks;
     out.line(&format!(

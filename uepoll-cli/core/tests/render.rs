@@ -1,0 +1,164 @@
+//! The report as people and programs see it, compared with the files in
+//! `tests/expected`. After a wanted change: `UEPOLL_BLESS=1 cargo test`, and
+//! read the difference.
+
+mod fixture;
+
+use std::path::Path;
+
+use fixture::{busy_ring, capture, told, with_hostile_names, with_loss};
+use uepoll_common::counter::RingCounter;
+use uepoll_core::capture::{Attached, Capture, PlanRow};
+use uepoll_core::correlate::Correlated;
+use uepoll_core::render::text::{TextOptions, WIDTH, render};
+use uepoll_core::render::{Charset, json};
+use uepoll_core::report::Report;
+
+/// Compares with the expected file, or writes it where that is asked for.
+fn expect(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expected").join(name);
+    if std::env::var_os("UEPOLL_BLESS").is_some() {
+        std::fs::write(&path, text).expect("the folder is there");
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(text == expected, "{} is not what is printed:\n{text}", path.display());
+}
+
+fn text_of(capture: &Capture, told: &Correlated, verbose: bool, charset: Charset) -> String {
+    checked(&Report::build(capture, told), verbose, charset)
+}
+
+/// The text, after what holds for every report was checked.
+fn checked(report: &Report, verbose: bool, charset: Charset) -> String {
+    let text = render(report, TextOptions { charset, verbose });
+    for line in text.lines() {
+        assert!(line.chars().count() <= WIDTH, "wider than {WIDTH}: {line}");
+        assert!(!line.chars().any(char::is_control), "control character: {line:?}");
+        assert!(charset == Charset::Utf8 || line.is_ascii(), "not ASCII: {line}");
+    }
+    let last = text.lines().last().expect("never empty");
+    assert!(last.contains("books") && last.contains("loss"), "trust line is not last: {last}");
+    text
+}
+
+fn plain(capture: &Capture, told: &Correlated) -> String {
+    text_of(capture, told, false, Charset::Ascii)
+}
+
+#[test]
+fn a_busy_ring() {
+    expect("busy.txt", &plain(&capture(vec![busy_ring(0)]), &told(0)));
+}
+
+#[test]
+fn a_busy_ring_with_everything() {
+    let capture = capture(vec![busy_ring(0)]);
+    expect("busy-verbose.txt", &text_of(&capture, &told(0), true, Charset::Ascii));
+}
+
+#[test]
+fn a_busy_ring_for_programs() {
+    let report = Report::build(&capture(vec![busy_ring(0)]), &told(0));
+    expect("busy.json", &json::render(&report));
+}
+
+#[test]
+fn no_ring_seen_is_one_helpful_sentence() {
+    expect("empty.txt", &plain(&capture(vec![]), &Correlated::default()));
+}
+
+#[test]
+fn a_corrupt_ring_is_marked_and_the_others_go_on() {
+    let mut corrupt = busy_ring(1);
+    corrupt.counters.0[RingCounter::SampledDue as usize] = 0;
+    if let Some(last) = &mut corrupt.last {
+        last.header_right = false;
+        last.head = last.tail.wrapping_add(5);
+    }
+    let report = Report::build(&capture(vec![corrupt, busy_ring(0)]), &told(0));
+    assert!(!report.trustworthy());
+    assert_eq!(report.corrupt_rings(), 1);
+    expect("corrupt.txt", &checked(&report, false, Charset::Ascii));
+}
+
+#[test]
+fn a_closed_ring_keeps_its_figures_and_an_ended_process_is_noted() {
+    let mut ring = busy_ring(0);
+    ring.closed = true;
+    let mut report = Report::build(&capture(vec![ring]), &told(0));
+    report.notes.push("process 4242 ended after 3.2 s".into());
+    expect("closed.txt", &checked(&report, false, Charset::Ascii));
+}
+
+#[test]
+fn loss_turns_exact_figures_into_lower_bounds() {
+    let capture = with_loss(capture(vec![busy_ring(0)]));
+    let report = Report::build(&capture, &told(0));
+    assert!(!report.trustworthy());
+    expect("loss.txt", &checked(&report, true, Charset::Ascii));
+    let document = json::document(&report);
+    let at_least = document["rings"][0]["at_least"].as_array().expect("a list");
+    assert!(at_least.contains(&serde_json::json!("published")), "{at_least:?}");
+}
+
+#[test]
+fn names_from_processes_command_no_terminal() {
+    let capture = with_hostile_names(capture(vec![busy_ring(0)]));
+    for (charset, name) in
+        [(Charset::Ascii, "hostile-ascii.txt"), (Charset::Utf8, "hostile-utf8.txt")]
+    {
+        expect(name, &text_of(&capture, &told(0), true, charset));
+    }
+    let json = json::render(&Report::build(&capture, &told(0)));
+    assert!(json.chars().all(|c| c == '\n' || (' '..='~').contains(&c)));
+    let read: serde_json::Value = serde_json::from_str(&json).expect("still JSON");
+    assert_eq!(read["rings"][0]["owner"]["comm"], "\x1b[2J\x1b[H\u{9b}31m\n");
+}
+
+#[test]
+fn with_its_helpers_inlined_a_kernel_tells_less_and_the_report_says_what() {
+    let mut capture = capture(vec![busy_ring(0)]);
+    capture.plan.push(PlanRow {
+        point: "publish",
+        symbol: "ep_add_event_to_uring".into(),
+        attached: Attached::Missing,
+        lost: Some("inlined by the compiler: merged and filtered cannot be told apart".into()),
+    });
+    expect("inlined.txt", &text_of(&capture, &told(0), false, Charset::Ascii));
+}
+
+#[test]
+fn an_unbalanced_equation_is_printed_with_its_terms() {
+    let mut ring = busy_ring(0);
+    ring.first_tail = ring.first_tail.wrapping_sub(3);
+    ring.first_head = ring.first_head.wrapping_sub(3);
+    let report = Report::build(&capture(vec![ring]), &told(0));
+    assert!(!report.trustworthy());
+    expect("unbalanced.txt", &checked(&report, false, Charset::Ascii));
+}
+
+#[test]
+fn an_idle_ring_is_only_mentioned() {
+    let mut idle = busy_ring(7);
+    idle.counters.0.fill(0);
+    let (head, tail) = (idle.first_head, idle.first_tail);
+    if let Some(last) = &mut idle.last {
+        (last.head, last.tail) = (head, tail);
+    }
+    let text = plain(&capture(vec![idle, busy_ring(0)]), &told(0));
+    assert!(text.contains("1 more ring was idle (-v shows it)"), "{text}");
+}
+
+#[test]
+fn extreme_figures_still_fit_the_columns() {
+    let mut ring = busy_ring(0);
+    ring.counters.0.fill(u64::MAX / 64);
+    ring.max_items = 65536;
+    let mut capture = with_hostile_names(with_loss(capture(vec![ring])));
+    capture.duration_ns = 1;
+    capture.loss.recursion_misses = u64::MAX;
+    capture.host.release = "6.12.117-a-very-long-release-name-that-somebody-chose".into();
+    for charset in [Charset::Ascii, Charset::Utf8] {
+        text_of(&capture, &told(0), true, charset);
+    }
+}
