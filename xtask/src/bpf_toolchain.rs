@@ -108,8 +108,9 @@ impl Compiler {
         if let Some(rustc) = set(COMPILER_VARIABLE) {
             return Self::named(PathBuf::from(rustc));
         }
-        let candidates =
-            [set("RUSTC"), Some("rustc".into()), Some("/usr/bin/rustc".into())].into_iter().flatten();
+        let candidates = [set("RUSTC"), Some("rustc".into()), Some("/usr/bin/rustc".into())]
+            .into_iter()
+            .flatten();
         for rustc in candidates.map(PathBuf::from) {
             if let Some(root) = sysroot(&rustc).filter(|root| has_target(root)) {
                 let reason = format!("it brings core compiled for {TARGET}");

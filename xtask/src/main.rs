@@ -8,6 +8,7 @@ mod paths;
 mod setup;
 mod span;
 mod vm;
+mod vm_tests;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,10 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// From a bare machine to a report on a real ring
+    Demo,
+    /// Everything that CI runs, on the host and in the virtual machine
+    Test(command::test::Args),
     /// Install what is missing on this machine
     Setup,
     /// Build the eBPF object alone and show what its compiler says
@@ -38,6 +43,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let (result, failure) = match Cli::parse().command {
+        Command::Demo => (command::demo::run(), 1),
+        Command::Test(args) => (command::test::run(args), 1),
         Command::Setup => (command::setup::run(), 1),
         Command::Ebpf(args) => (command::ebpf::run(args), 1),
         Command::Kernel(args) => (command::kernel::run(args), 1),

@@ -1,6 +1,8 @@
 //! What xtask can be told to do, one thin file for each.
 
+pub mod demo;
 pub mod ebpf;
 pub mod kernel;
 pub mod setup;
+pub mod test;
 pub mod vm;

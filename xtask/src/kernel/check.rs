@@ -59,7 +59,8 @@ impl State {
 
 /// Names in the list, and whether they are helpers.
 fn probed(list: &str) -> impl Iterator<Item = (&str, bool)> {
-    let lines = list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines =
+        list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| match line.split_once(' ') {
         Some((name, word)) => (name, word.trim() == "helper"),
         None => (line, false),

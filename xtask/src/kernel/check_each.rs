@@ -2,7 +2,7 @@
 //! without a warning that was not there before.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::flavour::Flavour;
 use super::{Error, NEEDED_BYTES, check_space, config, lock, make, on, source};
@@ -32,7 +32,7 @@ pub fn run() -> Result<(), Error> {
     let mut known = BTreeSet::new();
     for applied in 0..=recipe.patches.len() {
         let patches = &recipe.patches[..applied];
-        let name = patches.last().map_or_else(|| "no patch".to_owned(), file_name);
+        let name = patches.last().map_or_else(|| "no patch".to_owned(), |patch| file_name(patch));
         tree.apply(patches)?;
         config::configure(&tree, &objects, &recipe.fragments)?;
         let output = make::build(&tree, &objects, &TARGETS, &name)?;
@@ -47,7 +47,7 @@ pub fn run() -> Result<(), Error> {
     Ok(())
 }
 
-fn file_name(path: &PathBuf) -> String {
+fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 

@@ -51,7 +51,11 @@ fn options(text: &str) -> BTreeMap<String, String> {
             None => line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned())),
         }
     };
-    text.lines().map(str::trim).filter_map(option).filter(|(n, _)| n.starts_with("CONFIG_")).collect()
+    text.lines()
+        .map(str::trim)
+        .filter_map(option)
+        .filter(|(n, _)| n.starts_with("CONFIG_"))
+        .collect()
 }
 
 fn line(name: &str, value: &str) -> String {
@@ -74,7 +78,8 @@ mod tests {
 
     #[test]
     fn options_that_did_not_take_are_named() {
-        let wanted = options("CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=n\nCONFIG_D=\"x\"\n# note\n");
+        let wanted =
+            options("CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=n\nCONFIG_D=\"x\"\n# note\n");
         let got = options("CONFIG_A=y\nCONFIG_B=y\nCONFIG_D=\"y\"\n");
         assert_eq!(refused(&wanted, &got), ["CONFIG_B=n", "CONFIG_D=\"x\""]);
     }

@@ -57,6 +57,15 @@ impl Flavour {
         self != Self::Stock612
     }
 
+    /// The name of its source and object trees. One and the same for v2 and
+    /// inline, which differ in one file: either is a minute after the other.
+    pub fn tree(self) -> &'static str {
+        match self {
+            Self::Inline => Self::V2.name(),
+            _ => self.name(),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::V2 => "v2",

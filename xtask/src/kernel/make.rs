@@ -31,7 +31,8 @@ pub fn configure(tree: &Tree, objects: &Path, fragment: &Path) -> Result<(), Err
     let mut command = make(tree, objects);
     let mut assignment = std::ffi::OsString::from("KCONFIG_ALLCONFIG=");
     assignment.push(fragment);
-    let out = command.arg(assignment).args(["-s", "allnoconfig"]).output().map_err(|_| missing())?;
+    let out =
+        command.arg(assignment).args(["-s", "allnoconfig"]).output().map_err(|_| missing())?;
     match out.status.success() {
         true => Ok(()),
         false => Err(failed("make allnoconfig", out.status, &String::from_utf8_lossy(&out.stderr))),
@@ -85,9 +86,7 @@ pub fn refuse_warnings(output: &Output, files: &[String], patch: &str) -> Result
     let warnings: Vec<_> = output.warnings().filter(ours).collect();
     match warnings.is_empty() {
         true => Ok(()),
-        false => {
-            Err(Error::Warnings { patch: patch.to_owned(), warnings: warnings.join("\n") })
-        }
+        false => Err(Error::Warnings { patch: patch.to_owned(), warnings: warnings.join("\n") }),
     }
 }
 
@@ -98,7 +97,10 @@ fn make(tree: &Tree, objects: &Path) -> Command {
     command.arg("-C").arg(&tree.path).arg(output);
     // Set but empty: no suffix that depends on the tree being in a repository.
     command.arg("LOCALVERSION=");
-    command.env("LC_ALL", "C").env("KBUILD_BUILD_USER", "uepoll").env("KBUILD_BUILD_HOST", "uepoll");
+    command
+        .env("LC_ALL", "C")
+        .env("KBUILD_BUILD_USER", "uepoll")
+        .env("KBUILD_BUILD_HOST", "uepoll");
     // A make or cargo above us must not hand its job server down.
     command.env_remove("MAKEFLAGS").env_remove("CARGO_MAKEFLAGS");
     command
@@ -143,7 +145,8 @@ impl<'a> Progress<'a> {
             return;
         }
         self.last = Instant::now();
-        let told = format!("{}: {} steps, {}", self.name, self.steps, span::show(self.started.elapsed()));
+        let told =
+            format!("{}: {} steps, {}", self.name, self.steps, span::show(self.started.elapsed()));
         match self.terminal {
             true => eprint!("\r\x1b[K{:.79}", format!("{told} {line}")),
             false => eprintln!("{told}"),

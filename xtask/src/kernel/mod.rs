@@ -143,7 +143,7 @@ pub fn ensure(flavour: Flavour) -> Result<PathBuf, Error> {
     if built.join("bzImage").is_file() {
         return Ok(built);
     }
-    let objects = home.join("build").join(flavour.to_string());
+    let objects = home.join("build").join(flavour.tree());
     let again = objects.join("vmlinux").is_file();
     check_space(&home, if again { NEEDED_AGAIN_BYTES } else { NEEDED_BYTES })?;
     eprintln!(
@@ -153,7 +153,7 @@ pub fn ensure(flavour: Flavour) -> Result<PathBuf, Error> {
         if again { "1 to 10 minutes, 3 GB" } else { "10 to 20 minutes on 2 cores, 3 GB" },
         home.display()
     );
-    let tree = source::Tree::prepare(&home, &flavour.to_string(), &recipe.version)?;
+    let tree = source::Tree::prepare(&home, flavour.tree(), &recipe.version)?;
     tree.apply(&recipe.patches)?;
     config::configure(&tree, &objects, &recipe.fragments)?;
     let output = make::build(&tree, &objects, &["bzImage"], &format!("kernel {flavour}"))?;
@@ -170,11 +170,8 @@ fn keep(flavour: Flavour, objects: &Path, built: &Path) -> Result<(), Error> {
         fs::remove_dir_all(&partial).map_err(on("remove", &partial))?;
     }
     fs::create_dir_all(&partial).map_err(on("make", &partial))?;
-    let files = [
-        ("arch/x86/boot/bzImage", "bzImage"),
-        ("System.map", "System.map"),
-        (".config", "config"),
-    ];
+    let files =
+        [("arch/x86/boot/bzImage", "bzImage"), ("System.map", "System.map"), (".config", "config")];
     for (from, to) in files {
         let from = objects.join(from);
         fs::copy(&from, partial.join(to)).map_err(on("keep", &from))?;
@@ -220,7 +217,8 @@ pub(crate) fn lock(home: &Path) -> Result<fs::File, Error> {
 }
 
 pub(crate) fn check_space(home: &Path, needed: u64) -> Result<(), Error> {
-    let stat = rustix::fs::statvfs(home).map_err(|errno| on("ask for space on", home)(errno.into()))?;
+    let stat =
+        rustix::fs::statvfs(home).map_err(|errno| on("ask for space on", home)(errno.into()))?;
     let free = stat.f_bavail * stat.f_frsize;
     match free >= needed {
         true => Ok(()),

@@ -81,7 +81,10 @@ mod tests {
         let (folder, patch) = tree(OLD);
         apply(&patch, folder.path(), "6.12").unwrap();
         let read = |name| std::fs::read_to_string(folder.path().join(name)).unwrap();
-        assert_eq!((read("d/f.c").as_str(), read("new.c").as_str()), ("one\n2\nthree\nfour\n", "new\n"));
+        assert_eq!(
+            (read("d/f.c").as_str(), read("new.c").as_str()),
+            ("one\n2\nthree\nfour\n", "new\n")
+        );
     }
 
     #[test]

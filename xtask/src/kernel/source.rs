@@ -137,7 +137,10 @@ fn unpacked(sources: &Path, version: &str) -> Result<PathBuf, Error> {
     fs::create_dir_all(&partial).map_err(on("make", &partial))?;
     eprintln!("xtask: unpacking {ARCHIVE} (half a minute)");
     let mut tar = Command::new("tar");
-    run(tar.args(["--extract", "--strip-components=1", "--file", ARCHIVE]).arg("-C").arg(&partial))?;
+    run(tar
+        .args(["--extract", "--strip-components=1", "--file", ARCHIVE])
+        .arg("-C")
+        .arg(&partial))?;
     fs::rename(&partial, &pristine).map_err(on("name", &pristine))?;
     Ok(pristine)
 }

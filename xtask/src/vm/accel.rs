@@ -72,7 +72,8 @@ fn boots(options: &VmOptions) -> bool {
         command: vec!["true".into()],
         ..options.clone()
     };
-    super::run_with(&trial, Accel::Kvm, TRIAL_LIMIT).is_ok_and(|outcome| outcome.ending == Ending::Exited(0))
+    super::run_with(&trial, Accel::Kvm, TRIAL_LIMIT)
+        .is_ok_and(|outcome| outcome.ending == Ending::Exited(0))
 }
 
 #[cfg(test)]

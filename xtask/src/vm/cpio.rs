@@ -88,8 +88,12 @@ mod tests {
         archive.symlink("link", "d/file");
         archive.character_device("console", 5, 1);
         let bytes = archive.finish();
-        let headers: Vec<usize> =
-            bytes.windows(6).enumerate().filter(|(_, w)| w == b"070701").map(|(at, _)| at).collect();
+        let headers: Vec<usize> = bytes
+            .windows(6)
+            .enumerate()
+            .filter(|(_, w)| w == b"070701")
+            .map(|(at, _)| at)
+            .collect();
         assert_eq!(headers.len(), 5);
         assert!(headers.iter().all(|at| at % 4 == 0), "{headers:?}");
         assert_eq!(bytes.len() % 4, 0);
