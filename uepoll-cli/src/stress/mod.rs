@@ -159,16 +159,17 @@ fn allowed_cpus() -> Result<Vec<usize>, StressError> {
     Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
 }
 
-/// Raises the soft limit of open files to what the sources need.
+/// Raises the limit of open files to what the sources need.
 fn allow_descriptors(config: &Config) -> Result<(), StressError> {
     let needed = u64::from(config.items) * config.source.descriptors() + OWN_DESCRIPTORS;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= needed) {
         return Ok(());
     }
-    let raised = Rlimit { current: Some(needed), maximum };
-    let allowed = maximum.is_none_or(|maximum| maximum >= needed);
-    if allowed && setrlimit(Resource::Nofile, raised).is_ok() {
+    // Only CAP_SYS_RESOURCE may go beyond the hard limit: the kernel decides.
+    let maximum_raised = maximum.map(|maximum| maximum.max(needed));
+    let raised = Rlimit { current: Some(needed), maximum: maximum_raised };
+    if setrlimit(Resource::Nofile, raised).is_ok() {
         return Ok(());
     }
     let limit = maximum.unwrap_or(u64::MAX);

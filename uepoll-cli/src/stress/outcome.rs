@@ -253,7 +253,7 @@ impl Outcome {
             if *pin { "pinned" } else { "not pinned" },
         );
         if !think.is_zero() {
-            title.push_str(&format!("  think {think:?}"));
+            title.push_str(&format!("  think {} us", think.as_nanos() as f64 / 1e3));
         }
         title.push('\n');
         title
