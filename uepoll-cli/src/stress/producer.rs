@@ -83,22 +83,28 @@ impl Pace {
         Self { next_ns: now_ns() + offset_ns, period_ns }
     }
 
-    /// Sleeps until the next deadline; `false` if the run ended before. What
-    /// is missed by more than a period is not made up for: a burst would
-    /// merge, and merged events are what a paced run is to avoid.
+    /// Sleeps until the next deadline; `false` if the run ended before.
     fn wait(&mut self, shared: &Shared<'_>) -> bool {
-        loop {
-            if shared.ended() {
-                return false;
-            }
+        while !shared.ended() {
             let now_ns = now_ns();
-            if now_ns >= self.next_ns {
-                let late = now_ns - self.next_ns > self.period_ns;
-                self.next_ns = if late { now_ns } else { self.next_ns } + self.period_ns;
+            if self.is_due(now_ns) {
                 return true;
             }
             sleep_until(self.next_ns.min(now_ns + TICK_NS));
         }
+        false
+    }
+
+    /// Whether the deadline has come; the next one is set then. What is missed
+    /// by more than a period is not made up for: a burst would merge, and
+    /// merged events are what a paced run is to avoid.
+    fn is_due(&mut self, now_ns: u64) -> bool {
+        if now_ns < self.next_ns {
+            return false;
+        }
+        let late = now_ns - self.next_ns > self.period_ns;
+        self.next_ns = if late { now_ns } else { self.next_ns } + self.period_ns;
+        true
     }
 }
 
@@ -116,4 +122,26 @@ fn sleep_until(deadline_ns: u64) {
 
 fn timespec(ns: u64) -> Timespec {
     Timespec { tv_sec: (ns / 1_000_000_000) as i64, tv_nsec: (ns % 1_000_000_000) as i64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_met_keeps_the_pace() {
+        let mut pace = Pace { next_ns: 1_000, period_ns: 100 };
+        assert!(!pace.is_due(999));
+        assert!(pace.is_due(1_040));
+        assert!(!pace.is_due(1_099), "the next one is counted from the deadline, not from now");
+        assert!(pace.is_due(1_100));
+    }
+
+    #[test]
+    fn what_is_missed_is_not_made_up_for_in_a_burst() {
+        let mut pace = Pace { next_ns: 1_000, period_ns: 100 };
+        assert!(pace.is_due(5_000));
+        assert!(!pace.is_due(5_099));
+        assert!(pace.is_due(5_100));
+    }
 }

@@ -78,3 +78,26 @@ fn a_stopped_run_reports_what_was_seen() {
     assert!(record.interrupted && record.lost_none);
     assert_eq!(record.events_read, record.events_written);
 }
+
+#[test]
+#[ignore = "needs a kernel with the series"]
+fn every_source_delivers_everything_through_a_ring() {
+    for source in [
+        SourceKind::Eventfd,
+        SourceKind::Pipe,
+        SourceKind::Socketpair,
+        SourceKind::Timerfd,
+        SourceKind::Inotify,
+    ] {
+        let record = delivers_everything(&Config::for_test(Mode::Ring, source));
+        assert_eq!(record.consumed_positions, record.deliveries, "nothing was removed");
+    }
+}
+
+#[test]
+#[ignore = "needs a kernel with the series"]
+fn a_ring_as_large_as_its_items_delivers_everything() {
+    let mut config = Config::for_test(Mode::Ring, SourceKind::Eventfd);
+    (config.items, config.events) = (1024, 200_000);
+    delivers_everything(&config);
+}

@@ -11,6 +11,8 @@ pub mod protocol;
 #[cfg(test)]
 mod protocol_tests;
 pub mod user_poll;
+#[cfg(test)]
+mod user_poll_tests;
 
 pub use mapping::Mapping;
 pub use memory::{RingMemory, RingView};
