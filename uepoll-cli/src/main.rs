@@ -3,6 +3,7 @@
 
 mod command;
 mod exit;
+mod options;
 mod stress;
 
 use std::process::ExitCode;

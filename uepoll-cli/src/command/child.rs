@@ -1,0 +1,226 @@
+//! A command that is forked first and executed later, so that everything can
+//! be attached to it before its first instruction. Nothing is attached here.
+
+use std::ffi::{CString, OsString};
+use std::io::{self, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+
+use rustix::fs::{Gid, Uid};
+
+/// Why a command could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum ChildError {
+    /// Before it existed.
+    #[error("cannot prepare `{command}`")]
+    Prepare {
+        /// The command.
+        command: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// When it should have been executed.
+    #[error("cannot start `{command}` (is it spelt right, in PATH and executable?)")]
+    Start {
+        /// The command.
+        command: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A forked process that waits to be told to execute its command. Dropped, it
+/// exits without having executed anything.
+pub struct Held {
+    pid: u32,
+    name: String,
+    gate: PipeWriter,
+    spawn: JoinHandle<io::Result<Child>>,
+}
+
+impl Held {
+    /// Forks `words[0]` with the other words as its arguments. Its stdout is our
+    /// stderr, so that our own stays whole. Under sudo it is the calling user's.
+    pub fn fork(words: &[OsString]) -> Result<Self, ChildError> {
+        let Some((program, arguments)) = words.split_first() else {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, "it is empty");
+            return Err(ChildError::Prepare { command: String::new(), source });
+        };
+        let name = program.to_string_lossy().into_owned();
+        let prepare = |source| ChildError::Prepare { command: name.clone(), source };
+        let caller = Caller::under_sudo();
+        let (gate_reader, gate) = io::pipe().map_err(prepare)?;
+        let (mut pid_reader, pid_writer) = io::pipe().map_err(prepare)?;
+        let mut command = Command::new(program);
+        command.args(arguments).stdout(Stdio::from(io::stderr()));
+        let gate_fd = gate.as_raw_fd();
+        let hold = move || {
+            // Written whole: four bytes are far below PIPE_BUF.
+            rustix::io::write(&pid_writer, &std::process::id().to_ne_bytes())?;
+            wait_at(gate_reader.as_fd(), gate_fd)?;
+            match &caller {
+                Some(caller) => caller.become_them(),
+                None => Ok(()),
+            }
+        };
+        // SAFETY: between fork and exec `hold` makes system calls only; it takes
+        // no lock and allocates nothing (io::Error of an errno or of a static
+        // message is made without the allocator).
+        unsafe { command.pre_exec(hold) };
+        // In a thread, because spawn() returns when the command is executed.
+        // The command, and with it our end of the pid pipe, lives in it.
+        let spawn = std::thread::spawn(move || command.spawn());
+        let mut pid = [0; 4];
+        if let Err(source) = pid_reader.read_exact(&mut pid) {
+            // No process: spawn() knows better why, the pipe only ended.
+            let source = match spawn.join() {
+                Ok(Err(why)) => why,
+                _ => source,
+            };
+            return Err(ChildError::Prepare { command: name, source });
+        }
+        Ok(Self { pid: u32::from_ne_bytes(pid), name, gate, spawn })
+    }
+
+    /// Its process number, which the command will have too.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Lets it execute the command.
+    pub fn release(mut self) -> Result<Child, ChildError> {
+        let start = |source| ChildError::Start { command: self.name.clone(), source };
+        // Fails only if it is gone already; then spawn() says why.
+        let _ = self.gate.write_all(&[GO]);
+        match self.spawn.join() {
+            Ok(result) => result.map_err(start),
+            Err(_) => Err(start(io::Error::other("the thread that starts it panicked"))),
+        }
+    }
+}
+
+/// The byte that opens the gate.
+const GO: u8 = 1;
+
+/// Waits, in the forked process, until the gate opens.
+///
+/// # Errors
+/// If it was closed instead: then nothing is to be executed.
+fn wait_at(gate: BorrowedFd<'_>, other_end: RawFd) -> io::Result<()> {
+    // SAFETY: the number is this process's copy of the gate's writing end; its
+    // owner is in the parent's memory, never dropped here. Were it left open,
+    // the end of the parent could not be seen.
+    unsafe { rustix::io::close(other_end) };
+    let mut byte = [0];
+    loop {
+        match rustix::io::read(gate, &mut byte) {
+            Ok(1) => return Ok(()),
+            Ok(_) => return Err(io::ErrorKind::BrokenPipe.into()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// The user who called sudo.
+struct Caller {
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
+}
+
+impl Caller {
+    /// From what sudo leaves in the environment; `None` if we are not root, or
+    /// were not called through it.
+    fn under_sudo() -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return None;
+        }
+        let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+        let (uid, gid) = (number("SUDO_UID")?, number("SUDO_GID")?);
+        let groups = std::env::var("SUDO_USER")
+            .ok()
+            .and_then(|user| groups_of(&user, gid))
+            .unwrap_or_else(|| vec![gid]);
+        Some(Self {
+            uid: Uid::from_raw(uid),
+            gid: Gid::from_raw(gid),
+            groups: groups.into_iter().map(Gid::from_raw).collect(),
+        })
+    }
+
+    /// Makes this process theirs. For a process with one thread, as after fork.
+    fn become_them(&self) -> io::Result<()> {
+        rustix::thread::set_thread_groups(&self.groups)?;
+        rustix::thread::set_thread_res_gid(self.gid, self.gid, self.gid)?;
+        rustix::thread::set_thread_res_uid(self.uid, self.uid, self.uid)?;
+        Ok(())
+    }
+}
+
+/// Every group of a user, `None` if the system does not know them.
+fn groups_of(user: &str, gid: u32) -> Option<Vec<u32>> {
+    let user = CString::new(user).ok()?;
+    let mut groups = vec![0; 64];
+    loop {
+        let room = libc::c_int::try_from(groups.len()).ok()?;
+        let mut count = room;
+        // SAFETY: `user` ends with NUL, and `groups` has room for `count` groups;
+        // the call writes no more than that and tells how many there are.
+        let found =
+            unsafe { libc::getgrouplist(user.as_ptr(), gid, groups.as_mut_ptr(), &mut count) };
+        let needed = usize::try_from(count).ok()?;
+        if found >= 0 {
+            groups.truncate(needed);
+            return Some(groups);
+        }
+        if needed <= groups.len() {
+            return None;
+        }
+        groups.resize(needed, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Vec<OsString> {
+        words.iter().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn the_command_runs_under_the_number_told_before() {
+        let held = Held::fork(&words(&["true"])).expect("fork");
+        let pid = held.pid();
+        let mut child = held.release().expect("true exists");
+        assert_eq!(child.id(), pid);
+        child.wait().expect("it ends");
+    }
+
+    #[test]
+    fn a_command_that_is_not_released_never_runs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let witness = folder.path().join("ran");
+        let held = Held::fork(&[OsString::from("touch"), witness.clone().into()]).expect("fork");
+        let Held { gate, spawn, .. } = held;
+        drop(gate);
+        assert!(spawn.join().expect("no panic").is_err());
+        assert!(!witness.exists());
+    }
+
+    #[test]
+    fn a_command_that_does_not_exist_is_named() {
+        let held = Held::fork(&words(&["/nonexistent/uepoll-test"])).expect("fork");
+        let error = held.release().expect_err("it does not exist").to_string();
+        assert!(error.contains("`/nonexistent/uepoll-test`"), "{error}");
+    }
+
+    #[test]
+    fn groups_of_an_unknown_user_are_still_the_callers_own() {
+        let groups = groups_of("no-such-user-here", 1234);
+        assert!(groups.is_none_or(|groups| groups == [1234]));
+    }
+}
