@@ -9,6 +9,7 @@ use uepoll_common::counter::RingCounter;
 
 use crate::capture::{Attached, PlanRow, RingCapture};
 use crate::correlate::RingCorrelated;
+use crate::figures::needs;
 
 /// One summand of an equation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,18 +126,38 @@ pub fn left_in_ring(head: u32, tail: u32) -> Option<u32> {
     (depth <= 2 * MAX_ITEMS).then_some(depth)
 }
 
-/// Row of the plan for a point that is not attached, if there is one.
-pub fn missing<'a>(plan: &'a [PlanRow], point: &str) -> Option<&'a PlanRow> {
-    plan.iter()
-        .find(|row| row.point == point && row.attached == Attached::Missing && row.lost.is_some())
+/// The row of the plan for something needed that is not attached, if there is
+/// one: before others the row of something that cannot be inferred either.
+pub fn missing<'a>(plan: &'a [PlanRow], needed: &[&str]) -> Option<&'a PlanRow> {
+    let rows = || plan.iter().filter(|row| is_absent(row) && names(row, needed));
+    rows().find(|row| !is_inferred(row)).or_else(|| rows().next())
 }
 
-/// Why equations over these probe points cannot be checked, if so.
-fn unattached(plan: &[PlanRow], points: &[&str]) -> Option<String> {
-    points
-        .iter()
-        .find_map(|point| missing(plan, point))
-        .map(|row| format!("no probe on {} ({})", row.symbol, row.point))
+/// Whether a row has no probe, and something is lost by that.
+pub fn is_absent(row: &PlanRow) -> bool {
+    row.attached == Attached::Missing && row.lost.is_some()
+}
+
+/// Whether what a row would have seen is inferred from elsewhere instead.
+pub fn is_inferred(row: &PlanRow) -> bool {
+    names(row, needs::INFERRED)
+}
+
+/// Whether a row is about one of these functions or tracepoints; the latter
+/// carry their category before a colon.
+fn names(row: &PlanRow, of: &[&str]) -> bool {
+    let name = row.symbol.rsplit(':').next().unwrap_or_default();
+    of.contains(&name)
+}
+
+/// Why an equation over these cannot be checked, if so.
+fn unattached(plan: &[PlanRow], needed: &[&str]) -> Option<String> {
+    missing(plan, needed).map(no_probe)
+}
+
+/// The sentence for a row without a probe.
+pub fn no_probe(row: &PlanRow) -> String {
+    format!("no probe on {} ({})", row.symbol, row.point)
 }
 
 /// All equations of one ring.
@@ -151,7 +172,7 @@ pub fn balance(ring: &RingCapture, told: &RingCorrelated, plan: &[PlanRow]) -> V
 
 fn arrivals_equation(ring: &RingCapture, plan: &[PlanRow]) -> Equation {
     const NAME: &str = "arrivals";
-    if let Some(reason) = unattached(plan, &["arrival", "publish"]) {
+    if let Some(reason) = unattached(plan, needs::OUTCOME) {
         return Equation::not_checked(NAME, reason);
     }
     let count = |counter| ring.counters.get(counter);
@@ -169,7 +190,7 @@ fn arrivals_equation(ring: &RingCapture, plan: &[PlanRow]) -> Equation {
 
 fn slots_equation(ring: &RingCapture, told: &RingCorrelated, plan: &[PlanRow]) -> Equation {
     const NAME: &str = "slots";
-    if let Some(reason) = unattached(plan, &["publish"]) {
+    if let Some(reason) = unattached(plan, needs::ADD) {
         return Equation::not_checked(NAME, reason);
     }
     let Some((head, tail)) = last_head_and_tail(ring, told) else {
@@ -191,7 +212,7 @@ fn slots_equation(ring: &RingCapture, told: &RingCorrelated, plan: &[PlanRow]) -
 
 fn offload_equation(ring: &RingCapture, plan: &[PlanRow]) -> Equation {
     const NAME: &str = "offload";
-    if let Some(reason) = unattached(plan, &["offload"]) {
+    if let Some(reason) = unattached(plan, needs::OFFLOAD) {
         return Equation::not_checked(NAME, reason);
     }
     let wakeups = ring.counters.get(RingCounter::WakeupsKeyless);
@@ -354,5 +375,21 @@ mod tests {
             "not checked: no probe on ep_add_event_to_uring (publish)"
         );
         assert_eq!(equations[2].balance, Balance::Balanced);
+    }
+
+    #[test]
+    fn tracepoints_are_known_without_their_category_and_what_is_worse_comes_first() {
+        let row = |symbol: &str| PlanRow {
+            point: "control",
+            symbol: symbol.into(),
+            attached: Attached::Missing,
+            lost: Some("something".into()),
+        };
+        let plan = [row("ep_get_bit"), row("syscalls:sys_exit_epoll_ctl")];
+        let found = |needed| missing(&plan, needed).map(|row| row.symbol.as_str());
+        assert_eq!(found(needs::CAUSE), Some("syscalls:sys_exit_epoll_ctl"));
+        assert_eq!(found(needs::WAIT), None);
+        assert_eq!(missing(&plan[..1], needs::CAUSE).map(is_inferred), Some(true));
+        assert_eq!(missing(&plan[..1], needs::CONTROL), None);
     }
 }

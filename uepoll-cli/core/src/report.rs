@@ -13,22 +13,45 @@ use crate::books::{Balance, Equation};
 use crate::capture::{Attached, Capture, Host, PlanRow};
 use crate::correlate::{Correlated, RingCorrelated};
 
+/// How far a number can be relied on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accuracy {
+    /// It is what it says.
+    Exact,
+    /// It may be more: the matching loss is not 0.
+    AtLeast,
+    /// Inferred by the kernel side, because the function that would have told
+    /// is inlined: it may be a little more or less.
+    Inferred,
+}
+
+impl Accuracy {
+    /// What stands before such a number.
+    pub const fn mark(self) -> &'static str {
+        match self {
+            Self::Exact => "",
+            Self::AtLeast => ">=",
+            Self::Inferred => "~",
+        }
+    }
+}
+
 /// The value of a figure in one interval.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// A number of things; `at_least` if the matching loss is not 0.
+    /// A number of things.
     Count {
         /// How many.
         value: u64,
-        /// It may be more.
-        at_least: bool,
+        /// How far it can be relied on.
+        accuracy: Accuracy,
     },
     /// A rate, a share or a ratio.
     Number {
         /// In the figure's unit.
         value: f64,
-        /// It may be more.
-        at_least: bool,
+        /// How far it can be relied on.
+        accuracy: Accuracy,
     },
     /// Exact values, in buckets.
     Distribution(Distribution),

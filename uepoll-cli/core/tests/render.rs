@@ -116,15 +116,24 @@ fn names_from_processes_command_no_terminal() {
 }
 
 #[test]
-fn with_its_helpers_inlined_a_kernel_tells_less_and_the_report_says_what() {
+fn what_an_inlined_function_would_have_told_is_marked_or_absent() {
     let mut capture = capture(vec![busy_ring(0)]);
     capture.plan.push(PlanRow {
         point: "publish",
         symbol: "ep_add_event_to_uring".into(),
         attached: Attached::Missing,
-        lost: Some("inlined by the compiler: merged and filtered cannot be told apart".into()),
+        lost: Some("adds by epoll_ctl are not seen (not in this kernel, or inlined)".into()),
     });
-    expect("inlined.txt", &text_of(&capture, &told(0), false, Charset::Ascii));
+    // No row says who did them.
+    for counter in [RingCounter::PublishedInsert, RingCounter::PublishedModify] {
+        capture.rings[0].counters.0[counter as usize] = 0;
+    }
+    expect("inlined.txt", &text_of(&capture, &told(0), true, Charset::Ascii));
+    let document = json::document(&Report::build(&capture, &told(0)));
+    let ring = &document["rings"][0];
+    assert!(ring["inferred"].as_array().expect("a list").contains(&"merged_share".into()));
+    assert!(ring["figures"]["published_insert"].is_null());
+    assert_eq!(ring["absent"]["published_insert"], "no probe on ep_add_event_to_uring (publish)");
 }
 
 #[test]

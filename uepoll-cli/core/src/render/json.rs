@@ -8,7 +8,7 @@ use crate::books::{Balance, Equation, Term};
 use crate::capture::{Attached, Protocol};
 use crate::figures::FIGURES;
 use crate::quantile::{Bounds, LEVEL, Percentile};
-use crate::report::{Distribution, IntervalDistribution, Report, RingReport, Value};
+use crate::report::{Accuracy, Distribution, IntervalDistribution, Report, RingReport, Value};
 
 /// Name and major version of the schema: additive changes keep it.
 pub const SCHEMA: &str = "uepoll.report/1";
@@ -103,17 +103,20 @@ fn ring(ring: &RingReport) -> Json {
     let mut figures = Map::new();
     let mut absent = Map::new();
     let mut at_least = Vec::new();
+    let mut inferred = Vec::new();
     for figure in FIGURES {
         let key = figure.key();
-        let value = match ring.value(figure.id) {
-            Value::Count { value, at_least: lower } => {
-                at_least.extend(lower.then(|| key.clone()));
-                json!(value)
+        let value = ring.value(figure.id);
+        if let Value::Count { accuracy, .. } | Value::Number { accuracy, .. } = value {
+            match accuracy {
+                Accuracy::Exact => {}
+                Accuracy::AtLeast => at_least.push(key.clone()),
+                Accuracy::Inferred => inferred.push(key.clone()),
             }
-            Value::Number { value, at_least: lower } => {
-                at_least.extend(lower.then(|| key.clone()));
-                json!(value)
-            }
+        }
+        let value = match value {
+            Value::Count { value, .. } => json!(value),
+            Value::Number { value, .. } => json!(value),
             Value::Distribution(distribution) => self::distribution(distribution),
             Value::Interval(distribution) => interval(distribution),
             Value::Absent(reason) => {
@@ -148,6 +151,7 @@ fn ring(ring: &RingReport) -> Json {
         "figures": figures,
         "absent": absent,
         "at_least": at_least,
+        "inferred": inferred,
         "books": ring.equations.iter().map(equation).collect::<Vec<_>>(),
         "depth_over_time": {
             "step_ns": ring.depth_step_ns,

@@ -3,10 +3,11 @@
 
 use uepoll_common::counter::{HostCounter, RingCounter};
 
-use crate::books::missing;
-use crate::capture::{Attached, Capture, PlanRow, RingCapture};
+use super::Accuracy;
+use crate::books::{is_absent, is_inferred, missing};
+use crate::capture::{Capture, RingCapture};
 use crate::correlate::Correlated;
-use crate::figures::LossClass;
+use crate::figures::{Figure, LossClass};
 
 /// Key of the row that counts the rows of the plan without a probe.
 pub const PROBES_ABSENT: &str = "probes_absent";
@@ -56,8 +57,13 @@ pub fn rows(capture: &Capture, told: &Correlated) -> Vec<LossRow> {
         row(
             "records_lost",
             "records that found the ring buffer full",
-            // The samples' own count is part of the host's.
-            host(HostCounter::ReservesFailed).max(rings(RingCounter::SampledLost)),
+            host(HostCounter::ReservesFailed),
+        ),
+        row(
+            "samples_doubtful",
+            "samples dropped because head or tail contradicted themselves",
+            // Those that found the buffer full are counted by the host too.
+            rings(RingCounter::SampledLost).saturating_sub(host(HostCounter::ReservesFailed)),
         ),
         row("records_bad", "records that could not be decoded", capture.loss.bad_records),
         row(
@@ -94,25 +100,25 @@ pub fn sampler_shortfall((expected, seen): (u64, u64)) -> f64 {
     if expected == 0 { 0.0 } else { expected.saturating_sub(seen) as f64 / expected as f64 }
 }
 
-/// Whether the loss that matters for figures of `class` is not 0.
-pub fn touches(class: LossClass, point: &str, ring: &RingCapture, capture: &Capture) -> bool {
+/// How far a figure of `ring` can be relied on: by the probes it needs and by
+/// the loss that matters for it.
+pub fn accuracy(figure: &Figure, ring: &RingCapture, capture: &Capture) -> Accuracy {
+    let absent = missing(&capture.plan, figure.needs);
+    if absent.is_some_and(is_inferred) {
+        return Accuracy::Inferred;
+    }
     let host = |counter| capture.host_counters.get(counter) > 0;
     let hits = capture.loss.recursion_misses > 0
         || capture.loss.probe_misses.is_some_and(|misses| misses > 0)
         || host(HostCounter::StackOverflows)
         || host(HostCounter::PairsMismatched)
         || ring.counters.get(RingCounter::PairsMismatched) > 0;
-    match class {
+    let lost = match figure.loss {
         LossClass::Own => false,
-        LossClass::Hits => hits || missing(&capture.plan, point).is_some(),
-        LossClass::Threads => {
-            hits || host(HostCounter::ThreadMapFull) || missing(&capture.plan, point).is_some()
-        }
-    }
-}
-
-fn is_absent(row: &PlanRow) -> bool {
-    row.attached == Attached::Missing && row.lost.is_some()
+        LossClass::Hits => hits || absent.is_some(),
+        LossClass::Threads => hits || absent.is_some() || host(HostCounter::ThreadMapFull),
+    };
+    if lost { Accuracy::AtLeast } else { Accuracy::Exact }
 }
 
 fn sum_of(rings: &[RingCapture], counter: RingCounter) -> u64 {

@@ -4,10 +4,10 @@
 use uepoll_common::counter::{RingCounter, RingHistogram};
 use uepoll_common::record::RingNumber;
 
-use super::Value;
 use super::distribution::{Distribution, IntervalDistribution};
-use super::loss::touches;
-use crate::books::{self, Equation, missing};
+use super::loss;
+use super::{Accuracy, Value};
+use crate::books::{self, Equation, is_inferred, missing, no_probe};
 use crate::capture::{Capture, Owner, RingCapture};
 use crate::correlate::{Anomalies, RingCorrelated};
 use crate::figures::{FIGURES, Figure, FigureId};
@@ -175,7 +175,7 @@ impl Source<'_> {
             F::Disarmed => self.count(&[C::Disarmed]),
             F::Removed => self.count(&[C::RemovedReady]),
             F::Consumed => match books::consumed(self.ring, self.told) {
-                Some(value) => Value::Count { value, at_least: self.touched() },
+                Some(value) => Value::Count { value, accuracy: self.accuracy() },
                 None => Value::Absent("head and tail at the end are not known".into()),
             },
             F::EventsPerWait => match books::consumed(self.ring, self.told) {
@@ -203,7 +203,7 @@ impl Source<'_> {
             F::OffloadEmpty => self.count(&[C::OffloadEmptyRuns]),
             F::OffloadCollapsed => {
                 let runs = self.sum(&[C::OffloadRuns]);
-                self.unless_absent(self.sum(&[C::WakeupsKeyless]).saturating_sub(runs), false)
+                self.count_of(self.sum(&[C::WakeupsKeyless]).saturating_sub(runs))
             }
             F::PublishDirect => self.distribution(RingHistogram::PublishDirect),
             F::PublishOffloaded => self.distribution(RingHistogram::PublishOffloaded),
@@ -223,27 +223,25 @@ impl Source<'_> {
         counters.iter().map(|which| self.ring.counters.get(*which)).fold(0, u64::saturating_add)
     }
 
-    /// Whether the matching loss makes this figure a lower bound.
-    fn touched(&self) -> bool {
-        touches(self.figure.loss, self.figure.point, self.ring, self.capture)
+    fn accuracy(&self) -> Accuracy {
+        loss::accuracy(self.figure, self.ring, self.capture)
     }
 
-    /// Why this figure is not known: its probe is absent.
+    /// Why this figure is not known: a probe it needs is absent.
     fn absent(&self) -> Option<Value> {
-        missing(&self.capture.plan, self.figure.point)
-            .map(|row| Value::Absent(format!("no probe on {} ({})", row.symbol, row.point)))
+        missing(&self.capture.plan, self.figure.needs).map(|row| Value::Absent(no_probe(row)))
     }
 
     /// A count, absent if it is 0 for want of a probe.
-    fn unless_absent(&self, value: u64, at_least: bool) -> Value {
+    fn count_of(&self, value: u64) -> Value {
         match self.absent() {
             Some(absent) if value == 0 => absent,
-            _ => Value::Count { value, at_least },
+            _ => Value::Count { value, accuracy: self.accuracy() },
         }
     }
 
     fn count(&self, counters: &[RingCounter]) -> Value {
-        self.unless_absent(self.sum(counters), self.touched())
+        self.count_of(self.sum(counters))
     }
 
     fn rate(&self, events: u64) -> Value {
@@ -252,17 +250,17 @@ impl Source<'_> {
             _ if self.capture.duration_ns == 0 => Value::Absent("the interval is empty".into()),
             _ => Value::Number {
                 value: events as f64 * 1e9 / self.capture.duration_ns as f64,
-                at_least: self.touched(),
+                accuracy: self.accuracy(),
             },
         }
     }
 
     fn share(&self, part: u64, whole: u64, without: &str) -> Value {
-        match self.absent() {
-            // Two lower bounds make no share.
-            Some(absent) => absent,
+        match missing(&self.capture.plan, self.figure.needs) {
+            // Two lower bounds make no share; two estimates make one.
+            Some(row) if whole == 0 || !is_inferred(row) => Value::Absent(no_probe(row)),
             None if whole == 0 => Value::Absent(without.into()),
-            None => Value::Number { value: part as f64 / whole as f64, at_least: false },
+            _ => Value::Number { value: part as f64 / whole as f64, accuracy: self.accuracy() },
         }
     }
 

@@ -81,15 +81,15 @@ fn head(id: FigureId) -> &'static str {
     id.row().head
 }
 
-/// A count, rate or ratio as text, with `>=` where it is a lower bound; `None`
-/// where it is absent.
+/// A count, rate or ratio as text, with the mark of its accuracy; `None` where
+/// it is absent.
 fn plain(value: &Value, format: impl Fn(f64) -> String) -> Option<String> {
-    let (text, at_least) = match value {
-        Value::Count { value, at_least } => (grouped(*value), *at_least),
-        Value::Number { value, at_least } => (format(*value), *at_least),
+    let (text, accuracy) = match value {
+        Value::Count { value, accuracy } => (grouped(*value), accuracy),
+        Value::Number { value, accuracy } => (format(*value), accuracy),
         _ => return None,
     };
-    Some(if at_least { format!(">={text}") } else { text })
+    Some(format!("{}{text}", accuracy.mark()))
 }
 
 fn rates(ring: &RingReport, out: &mut Lines) {

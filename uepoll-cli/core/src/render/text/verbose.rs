@@ -60,8 +60,9 @@ fn counts(ring: &RingReport, group: &str, ids: &[FigureId], out: &mut Lines) {
         .iter()
         .map(|id| {
             let value = match ring.value(*id) {
-                Value::Count { value, at_least: false } => grouped(*value),
-                Value::Count { value, at_least: true } => format!(">={}", grouped(*value)),
+                Value::Count { value, accuracy } => {
+                    format!("{}{}", accuracy.mark(), grouped(*value))
+                }
                 _ => "-".into(),
             };
             let head = id.row().head;
