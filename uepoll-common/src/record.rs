@@ -148,3 +148,150 @@ pub enum Record {
     /// See [`Snapshot`].
     Snapshot(Snapshot),
 }
+
+impl Record {
+    /// The record that `bytes` hold; `None` if they hold none: an unknown
+    /// kind, or too few bytes for it. More bytes than the kind needs are a
+    /// later version's, and are left alone.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut words = Words(bytes);
+        let kind = words.u32()?;
+        let ring = words.u32()?;
+        if kind == RecordKind::Resolved as u32 {
+            return Some(Self::Resolved(Resolved {
+                kind,
+                ring,
+                position: words.u32()?,
+                item: words.u32()?,
+                arrival_ns: words.u64()?,
+                add_entry_ns: words.u64()?,
+                add_exit_ns: words.u64()?,
+                consumed_lo_ns: words.u64()?,
+                consumed_hi_ns: words.u64()?,
+                sample_shift: words.u32()?,
+                reserved: words.u32()?,
+            }));
+        }
+        if kind == RecordKind::RingSeen as u32 {
+            return Some(Self::RingSeen(RingSeen {
+                kind,
+                ring,
+                time_ns: words.u64()?,
+                tgid: words.u32()?,
+                tid: words.u32()?,
+                fd: words.u32()?.cast_signed(),
+                max_items: words.u32()?,
+                head: words.u32()?,
+                tail: words.u32()?,
+                comm: words.array()?,
+                how: words.u32()?,
+                reserved: words.u32()?,
+            }));
+        }
+        if kind == RecordKind::RingClosed as u32 {
+            return Some(Self::RingClosed(RingClosed {
+                kind,
+                ring,
+                time_ns: words.u64()?,
+                head: words.u32()?,
+                tail: words.u32()?,
+                items_used: words.u32()?,
+                reserved: words.u32()?,
+            }));
+        }
+        if kind == RecordKind::Snapshot as u32 {
+            return Some(Self::Snapshot(Snapshot {
+                kind,
+                ring,
+                before_ns: words.u64()?,
+                after_ns: words.u64()?,
+                head: words.u32()?,
+                tail: words.u32()?,
+                flags: words.u32()?,
+                reserved: words.u32()?,
+            }));
+        }
+        None
+    }
+}
+
+/// What is left of a record's bytes, taken in the machine's own byte order.
+struct Words<'a>(&'a [u8]);
+
+impl Words<'_> {
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (first, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_ne_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_ne_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes of a `RingClosed`, as the kernel side lays them out.
+    fn closed_bytes() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for word in [RecordKind::RingClosed as u32, 7] {
+            bytes.extend(word.to_ne_bytes());
+        }
+        bytes.extend(99u64.to_ne_bytes());
+        for word in [1u32, 2, 3, 0] {
+            bytes.extend(word.to_ne_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_record_comes_back_as_it_was_written() {
+        let expected = RingClosed {
+            kind: RecordKind::RingClosed as u32,
+            ring: 7,
+            time_ns: 99,
+            head: 1,
+            tail: 2,
+            items_used: 3,
+            reserved: 0,
+        };
+        assert_eq!(Record::decode(&closed_bytes()), Some(Record::RingClosed(expected)));
+        assert_eq!(closed_bytes().len(), size_of::<RingClosed>());
+    }
+
+    #[test]
+    fn every_kind_needs_all_its_bytes_and_no_more() {
+        let sizes = [
+            (RecordKind::Resolved, size_of::<Resolved>()),
+            (RecordKind::RingSeen, size_of::<RingSeen>()),
+            (RecordKind::RingClosed, size_of::<RingClosed>()),
+            (RecordKind::Snapshot, size_of::<Snapshot>()),
+        ];
+        for (kind, size) in sizes {
+            let mut bytes = vec![0xffu8; size];
+            bytes[..4].copy_from_slice(&(kind as u32).to_ne_bytes());
+            assert!(Record::decode(&bytes).is_some(), "{kind:?}");
+            for cut in 0..size {
+                assert_eq!(Record::decode(&bytes[..cut]), None, "{kind:?} cut to {cut}");
+            }
+            bytes.push(0);
+            assert!(Record::decode(&bytes).is_some(), "{kind:?} and one byte");
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_is_no_record() {
+        for kind in [0u32, 5, u32::MAX] {
+            let mut bytes = kind.to_ne_bytes().to_vec();
+            bytes.resize(256, 0);
+            assert_eq!(Record::decode(&bytes), None);
+        }
+    }
+}

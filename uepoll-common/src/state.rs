@@ -34,12 +34,11 @@ pub enum Phase {
     Draining = 3,
 }
 
-/// State that belongs to no ring: one cell.
+/// State that belongs to no ring, written by the kernel side alone: one cell.
+/// (The [`Phase`], which user space writes, has a map of its own.)
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Control {
-    /// A [`Phase`].
-    pub phase: u32,
     /// Number of the next ring to be met; also how many were met.
     pub next_ring: u32,
     /// Offload workers that are running.
@@ -48,8 +47,6 @@ pub struct Control {
     pub active_cursor: u32,
     /// Where the sampler goes on in that list.
     pub sampler_cursor: u32,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
 }
 
 /// A thread that waited on a ring.

@@ -189,7 +189,7 @@ fn infer(frame: &CallbackFrame, events: u32) {
     if tail == frame.tail {
         let which = if events == 0 {
             RingCounter::Disarmed
-        } else if frame.poll_flags != 0 && frame.poll_flags & events == 0 {
+        } else if frame.poll_flags & events == 0 {
             RingCounter::Filtered
         } else {
             RingCounter::MergedCallback

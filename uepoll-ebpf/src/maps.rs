@@ -9,6 +9,7 @@ use uepoll_common::counter::{
 use uepoll_common::hist::RawHistogram;
 use uepoll_common::state::{ACTIVE_RINGS, Control, HISTOGRAM_RINGS, Phase, RINGS, RingState};
 
+use crate::atomic::load;
 use crate::frames::{CpuFrames, CtlFrame, WaitFrame, WorkerFrame};
 
 /// Threads that can be inside a control call, or a wait, at one time.
@@ -31,6 +32,10 @@ static HISTOGRAMS: PerCpuArray<RawHistogram> =
 
 #[map]
 static HOST_COUNTS: PerCpuArray<[u64; HOST_COUNTERS]> = PerCpuArray::with_max_entries(1, 0);
+
+/// The [`Phase`]: the one word that user space writes during a run.
+#[map]
+static PHASE: Array<u32> = Array::with_max_entries(1, 0);
 
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
@@ -83,11 +88,7 @@ pub fn control() -> Option<*mut Control> {
 /// What the probes do now.
 #[inline(always)]
 pub fn phase() -> u32 {
-    match control() {
-        // SAFETY: map memory, read whole.
-        Some(cell) => unsafe { (&raw const (*cell).phase).read_volatile() },
-        None => Phase::Off as u32,
-    }
+    PHASE.get_ptr(0).map_or(Phase::Off as u32, load)
 }
 
 /// The list of active rings.

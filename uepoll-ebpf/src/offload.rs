@@ -11,10 +11,13 @@ use crate::{fields, life, maps};
 /// Insert only if the key is not there yet.
 const BPF_NOEXIST: u64 = 1;
 
+/// EPOLL_URING_WAKE: rides in the key, and says nothing of what happened.
+const URING_WAKE: u32 = 1 << 27;
+
 /// `ep_poll_wakeup` was entered; `key` holds its poll flags.
 #[inline(always)]
 pub fn wakeup_entry(wait: u64, key: u32) {
-    if key != 0 || maps::phase() != Phase::Counting as u32 {
+    if key & !URING_WAKE != 0 || maps::phase() != Phase::Counting as u32 {
         return;
     }
     let Some(item) = fields::item_of_wait(wait) else { return };

@@ -1,0 +1,303 @@
+//! The programs: loaded, attached by plan, and taken away again when the value
+//! that holds them is dropped. What they count is read elsewhere.
+
+pub mod plan;
+pub mod system;
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::maps::{Map, MapError};
+use aya::programs::kprobe::KProbeLinkId;
+use aya::programs::links::FdLink;
+use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
+use aya::programs::{KProbe, PerfEvent, Program, ProgramError};
+use aya::util::online_cpus;
+use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
+use uepoll_common::fields::{Config, KernelFields};
+use uepoll_core::capture::PlanRow;
+
+use plan::{Decision, Site};
+
+/// The object, built by the build script. Aligned: it is an ELF file.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/uepoll-ebpf"));
+
+/// The program that user space runs itself.
+const LOOK: &str = "look";
+
+/// Why the programs could not be loaded or attached.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The object as a whole.
+    #[error("cannot load the eBPF object: {}; is there enough memory for its maps?", chain(.0))]
+    Object(Box<EbpfError>),
+    /// One program.
+    #[error("the kernel refuses the eBPF program {program}: {reason}")]
+    Program {
+        /// Its name.
+        program: &'static str,
+        /// What the kernel said, the verifier's last words included.
+        reason: String,
+    },
+    /// A site refused its programs; the run can go on without it.
+    #[error("cannot attach {program} to {site}: {reason}")]
+    Attach {
+        /// The program.
+        program: &'static str,
+        /// Symbol or tracepoint.
+        site: String,
+        /// What the kernel said.
+        reason: String,
+    },
+    /// The object lacks what this binary expects of it: a broken build.
+    #[error("the eBPF object has no {0}: build uepoll again")]
+    NotInObject(String),
+    /// The list of online CPUs could not be read.
+    #[error("cannot tell which CPUs are online ({0}): is /sys mounted?")]
+    Cpus(String),
+    /// A map could not be read or written.
+    #[error("cannot use the map {map}: {source}")]
+    Map {
+        /// Its name.
+        map: &'static str,
+        /// What the kernel said.
+        source: MapError,
+    },
+}
+
+/// `KernelFields` as aya wants globals.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct PodFields(KernelFields);
+
+// SAFETY: `repr(C)`, of u32 alone: no padding, any bits are valid.
+unsafe impl Pod for PodFields {}
+
+/// `Config` as aya wants globals.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct PodConfig(Config);
+
+// SAFETY: `repr(C)`, one u64 and six u32: no padding, any bits are valid.
+unsafe impl Pod for PodConfig {}
+
+/// Loaded and attached programs.
+pub struct Probes {
+    ebpf: Ebpf,
+    decisions: Vec<Decision>,
+    /// Links that are kept here and not by aya, to ask the kernel about them.
+    links: Vec<FdLink>,
+    cpus: u32,
+}
+
+impl Probes {
+    /// Loads the object, and attaches by `decisions`. On an error nothing stays
+    /// attached.
+    ///
+    /// # Errors
+    /// See [`ProbeError`].
+    pub fn attach(
+        fields: &KernelFields,
+        config: &Config,
+        decisions: Vec<Decision>,
+        sampler_hz: u32,
+    ) -> Result<Self, ProbeError> {
+        let (fields, config) = (PodFields(*fields), PodConfig(*config));
+        let ebpf = EbpfLoader::new()
+            .override_global("FIELDS", &fields, true)
+            .override_global("CONFIG", &config, true)
+            .load(OBJECT)
+            .map_err(|error| ProbeError::Object(Box::new(error)))?;
+        let mut probes = Self { ebpf, decisions, links: Vec::new(), cpus: 0 };
+        probes.load_all()?;
+        for index in 0..probes.decisions.len() {
+            probes.attach_one(index, sampler_hz)?;
+        }
+        Ok(probes)
+    }
+
+    fn load_all(&mut self) -> Result<(), ProbeError> {
+        let wanted = self.decisions.iter().flat_map(|decision| decision.programs.iter().copied());
+        let mut names: Vec<_> = wanted.chain([LOOK]).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let program = self.program(name)?;
+            let loaded = match program {
+                Program::KProbe(program) => program.load(),
+                Program::TracePoint(program) => program.load(),
+                Program::RawTracePoint(program) => program.load(),
+                Program::PerfEvent(program) => program.load(),
+                _ => return Err(ProbeError::NotInObject(format!("program {name} of its kind"))),
+            };
+            loaded.map_err(|error| ProbeError::Program {
+                program: name,
+                reason: last_words(&error),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn program(&mut self, name: &str) -> Result<&mut Program, ProbeError> {
+        let missing = || ProbeError::NotInObject(format!("program {name}"));
+        self.ebpf.program_mut(name).ok_or_else(missing)
+    }
+
+    fn attach_one(&mut self, index: usize, sampler_hz: u32) -> Result<(), ProbeError> {
+        let Decision { row, site, programs } = self.decisions[index].clone();
+        for name in programs.iter().copied() {
+            let failed = |error: &dyn std::error::Error| ProbeError::Attach {
+                program: name,
+                site: row.symbol.clone(),
+                reason: chain(error),
+            };
+            match (self.program(name)?, site) {
+                (Program::KProbe(program), Site::Function(..)) => {
+                    let id = program.attach(&row.symbol, 0).map_err(|error| failed(&error))?;
+                    let link = keep(program, id).map_err(|error| failed(&error))?;
+                    self.links.extend(link);
+                }
+                (Program::TracePoint(program), Site::Tracepoint(category, point)) => {
+                    program.attach(category, point).map_err(|error| failed(&error))?;
+                }
+                (Program::RawTracePoint(program), Site::RawTracepoint(point)) => {
+                    program.attach(point).map_err(|error| failed(&error))?;
+                }
+                (Program::PerfEvent(program), Site::Clock) => {
+                    let cpus = clock(program, sampler_hz, &failed)?;
+                    self.cpus = cpus;
+                }
+                _ => return Err(ProbeError::NotInObject(format!("program {name} of its kind"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// A map.
+    ///
+    /// # Errors
+    /// If the object has none of this name.
+    pub fn map(&self, name: &'static str) -> Result<&Map, ProbeError> {
+        self.ebpf.map(name).ok_or_else(|| ProbeError::NotInObject(format!("map {name}")))
+    }
+
+    /// A map to write to.
+    ///
+    /// # Errors
+    /// If the object has none of this name.
+    pub fn map_mut(&mut self, name: &'static str) -> Result<&mut Map, ProbeError> {
+        self.ebpf.map_mut(name).ok_or_else(|| ProbeError::NotInObject(format!("map {name}")))
+    }
+
+    /// A map, taken away to be owned.
+    ///
+    /// # Errors
+    /// If the object has none of this name.
+    pub fn take_map(&mut self, name: &'static str) -> Result<Map, ProbeError> {
+        self.ebpf.take_map(name).ok_or_else(|| ProbeError::NotInObject(format!("map {name}")))
+    }
+
+    /// The program that takes the last look at a ring.
+    ///
+    /// # Errors
+    /// If the object has none, or it is not loaded.
+    pub fn look(&self) -> Result<BorrowedFd<'_>, ProbeError> {
+        let missing = || ProbeError::NotInObject(format!("program {LOOK}"));
+        let program = self.ebpf.program(LOOK).ok_or_else(missing)?;
+        Ok(program.fd().map_err(|_| missing())?.as_fd())
+    }
+
+    /// Rows of the plan, as it was carried out.
+    pub fn plan(&self) -> Vec<PlanRow> {
+        self.decisions.iter().map(|decision| decision.row.clone()).collect()
+    }
+
+    /// CPUs that have a sampler.
+    pub fn cpus(&self) -> u32 {
+        self.cpus
+    }
+
+    /// Every attached program, by name.
+    pub fn programs(&self) -> impl Iterator<Item = (&'static str, BorrowedFd<'_>)> {
+        let names = self.decisions.iter().flat_map(|decision| decision.programs.iter().copied());
+        // The same program serves several tracepoints: named once.
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().filter_map(|name| {
+            let fd = self.ebpf.program(name)?.fd().ok()?;
+            Some((name, fd.as_fd()))
+        })
+    }
+
+    /// Hits that kprobes and kretprobes missed; `None` if the kernel does not
+    /// tell.
+    pub fn probe_misses(&self) -> Option<u64> {
+        if self.links.is_empty() {
+            return None;
+        }
+        self.links.iter().map(|link| system::probe_misses(link.info().ok()?.id())).sum()
+    }
+}
+
+/// Takes a link out of aya's hands, where the kernel has links for probes: they
+/// can be asked what they missed. Elsewhere aya keeps it.
+fn keep(program: &mut KProbe, id: KProbeLinkId) -> Result<Option<FdLink>, ProgramError> {
+    if !aya::features().bpf_perf_link() {
+        return Ok(None);
+    }
+    Ok(FdLink::try_from(program.take_link(id)?).ok())
+}
+
+/// Attaches the sampler to every online CPU; how many those are.
+fn clock(
+    program: &mut PerfEvent,
+    sampler_hz: u32,
+    failed: &dyn Fn(&dyn std::error::Error) -> ProbeError,
+) -> Result<u32, ProbeError> {
+    let cpus =
+        online_cpus().map_err(|(path, error)| ProbeError::Cpus(format!("{path}: {error}")))?;
+    for cpu in &cpus {
+        let attached = program.attach(
+            PerfEventConfig::Software(SoftwareEvent::CpuClock),
+            PerfEventScope::AllProcessesOneCpu { cpu: *cpu },
+            SamplePolicy::Frequency(u64::from(sampler_hz)),
+            false,
+        );
+        attached.map_err(|error| failed(&error))?;
+    }
+    Ok(cpus.len() as u32)
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+/// What the kernel said about a program: of the verifier's log, the end.
+fn last_words(error: &ProgramError) -> String {
+    const LINES: usize = 3;
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            if std::env::var_os("UEPOLL_VERIFIER_LOG").is_some() {
+                return format!("{io_error}\n{verifier_log}");
+            }
+            let log = verifier_log.to_string();
+            let told = log.lines().filter(|line| !line.starts_with("processed "));
+            let lines: Vec<_> = told.filter(|line| !line.trim().is_empty()).collect();
+            let last = lines[lines.len().saturating_sub(LINES)..].join(" | ");
+            format!("{io_error}: {last}")
+        }
+        other => chain(other),
+    }
+}
+
+/// Sites that refused their programs, and why.
+pub type Refused = HashMap<String, String>;

@@ -1,0 +1,4 @@
+//! Where a capture comes from. In this step, the running kernel.
+
+pub mod live;
+mod live_maps;
