@@ -3,7 +3,10 @@
 
 mod command;
 mod exit;
+mod kernel;
 mod options;
+mod probe;
+mod source;
 mod stress;
 
 use std::process::ExitCode;
