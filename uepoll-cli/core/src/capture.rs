@@ -158,7 +158,8 @@ pub struct Loss {
 /// What observing cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// CPU time of the tool's own process.
+    /// CPU time of the tool's own process during the interval: attaching, which
+    /// comes before it, is not in it.
     pub own_cpu_ns: u64,
     /// Run time and hits of each program, by name, while BPF statistics were on.
     pub programs: Vec<ProgramCost>,
