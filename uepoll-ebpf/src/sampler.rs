@@ -50,6 +50,9 @@ pub fn tick() {
         // SAFETY: map memory; the index is masked.
         let entry = unsafe {
             let at = add(&raw mut (*control).sampler_cursor, 1) % length;
+            // The compiler knows that this is below the length and would drop
+            // the mask; the verifier does not, and needs it.
+            let at = load(&raw const at);
             load(&raw const (*list)[at as usize & (ACTIVE_RINGS - 1)])
         };
         if entry != a && entry != b && entry != c && entry != d {
