@@ -48,7 +48,7 @@ const fn package(name: &'static str, file: &'static str) -> Package {
 const PACKAGES: [Package; 23] = [
     package("gcc", "/usr/bin/gcc"),
     package("libc6-dev", "/usr/include/stdio.h"),
-    package("binutils", "/usr/bin/objcopy"),
+    package("binutils", "/usr/bin/ld"),
     package("make", "/usr/bin/make"),
     package("patch", "/usr/bin/patch"),
     package("perl", "/usr/bin/perl"),

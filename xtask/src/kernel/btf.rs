@@ -3,32 +3,42 @@
 //! error, never a shorter list.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
-
-use super::Error;
 
 const MAGIC: u32 = 0xeb9f;
 const KIND_FUNC: u32 = 12;
 
-/// Copies the `.BTF` section of `vmlinux` into the file `to`.
+/// The `.BTF` section of the ELF file `vmlinux`, read without the rest of it,
+/// which is some hundred megabytes.
 ///
 /// # Errors
-/// If objcopy fails.
-pub fn extract(vmlinux: &Path, to: &Path) -> Result<(), Error> {
-    let out = Command::new("objcopy")
-        .args(["-O", "binary", "--only-section=.BTF", "--set-section-flags", ".BTF=alloc,readonly"])
-        .args([vmlinux, to])
-        .output()
-        .map_err(|_| Error::NotSetUp { what: "the program objcopy".to_owned() })?;
-    match out.status.success() {
-        true => Ok(()),
-        false => Err(Error::Program {
-            program: format!("objcopy {}", vmlinux.display()),
-            why: out.status.to_string(),
-            output: String::from_utf8_lossy(&out.stderr).trim().to_owned(),
-        }),
-    }
+/// If the file cannot be read, or has no such section.
+pub fn section(vmlinux: &Path) -> std::io::Result<Vec<u8>> {
+    let file = File::open(vmlinux)?;
+    let read = |at: u64, length: u64| {
+        let length = usize::try_from(length).map_err(std::io::Error::other)?;
+        let mut bytes = vec![0; length];
+        file.read_exact_at(&mut bytes, at).map(|()| bytes)
+    };
+    let missing = || std::io::Error::other("it has no .BTF section");
+    let header = read(0, 64)?;
+    let size = half(&header, 58).ok_or_else(missing)?;
+    let count = half(&header, 60).ok_or_else(missing)?;
+    let names = half(&header, 62).ok_or_else(missing)? * size;
+    let table = read(long(&header, 40).ok_or_else(missing)?, (size * count) as u64)?;
+    // Where the section whose header is at `at` in the table lies in the file.
+    let place = |at: usize| Some((long(&table, at + 24)?, long(&table, at + 32)?));
+    let (strings_at, strings_length) = place(names).ok_or_else(missing)?;
+    let strings = read(strings_at, strings_length)?;
+    let is_btf = |at: &usize| {
+        let name = word(&table, *at).and_then(|name| strings.get(name as usize..));
+        name.is_some_and(|name| name.starts_with(b".BTF\0"))
+    };
+    let found = (0..count).map(|n| n * size).find(is_btf).and_then(place);
+    let (at, length) = found.ok_or_else(missing)?;
+    read(at, length)
 }
 
 /// The functions in `btf`, or `None` if it is malformed.
@@ -37,11 +47,11 @@ pub fn functions(btf: &[u8]) -> Option<BTreeSet<&str>> {
         return None;
     }
     let header = word(btf, 4)? as usize;
-    let section = |at: usize| {
+    let part = |at: usize| {
         let start = header.checked_add(word(btf, at)? as usize)?;
         btf.get(start..start.checked_add(word(btf, at + 4)? as usize)?)
     };
-    let (types, strings) = (section(8)?, section(16)?);
+    let (types, strings) = (part(8)?, part(16)?);
     let mut names = BTreeSet::new();
     let mut at = 0;
     while at < types.len() {
@@ -72,6 +82,14 @@ fn tail(kind: u32, members: usize) -> Option<usize> {
         6 | 13 => 8 * members,
         _ => return None,
     })
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<usize> {
+    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_le_bytes).map(usize::from)
+}
+
+fn long(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
@@ -109,6 +127,12 @@ mod tests {
         for length in 0..sample.len() - 1 {
             assert!(functions(&sample[..length]).is_none(), "{length} bytes");
         }
+    }
+
+    #[test]
+    fn a_file_without_btf_is_refused() {
+        let error = section(&std::env::current_exe().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("no .BTF section"), "{error}");
     }
 
     #[test]

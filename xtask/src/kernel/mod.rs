@@ -177,7 +177,8 @@ fn keep(flavour: Flavour, objects: &Path, built: &Path) -> Result<(), Error> {
         fs::copy(&from, partial.join(to)).map_err(on("keep", &from))?;
     }
     let vmlinux = objects.join("vmlinux");
-    btf::extract(&vmlinux, &partial.join("vmlinux.btf"))?;
+    let btf = btf::section(&vmlinux).map_err(on("read the BTF of", &vmlinux))?;
+    fs::write(partial.join("vmlinux.btf"), btf).map_err(on("write to", &partial))?;
     if flavour.is_ours() {
         let found = check::probed_symbols(&partial, flavour)?;
         fs::write(partial.join("symbols"), found).map_err(on("write to", &partial))?;
