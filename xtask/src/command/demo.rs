@@ -11,7 +11,7 @@ use crate::{kernel, paths, setup, span};
 /// The load that is looked at: paced, so that most writes are published rather
 /// than merged (unpaced producers fill the same eight items again and again).
 const LOAD: [&str; 9] =
-    ["stress", "--producers", "8", "--items", "8", "--events", "200000", "--rate", "20000"];
+    ["stress", "--producers", "8", "--items", "8", "--events", "100000", "--rate", "10000"];
 
 /// Sets up, builds, runs, and keeps the report.
 ///

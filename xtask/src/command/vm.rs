@@ -65,8 +65,9 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         command: args.command,
     };
     let outcome = vm::run(&options)?;
-    let failed = !matches!(outcome.ending, Ending::Exited(_) | Ending::OutputClosed);
-    if args.dmesg || (failed && outcome.ending != Ending::TimedOut) {
+    let died = matches!(outcome.ending, Ending::Panicked | Ending::Died);
+    // A terminal has shown the console already.
+    if args.dmesg || (died && !args.shell) {
         eprint!("{}", outcome.console);
     }
     if let Some(complaint) = outcome.complaint(&options) {

@@ -124,6 +124,7 @@ fn command_script(
     export(OsStr::new("UEPOLL_SHARE"), options.share.as_os_str());
     if options.streams == Streams::Terminal
         && let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout())
+        && size.ws_row > 0
     {
         let size = format!("stty rows {} cols {}\n", size.ws_row, size.ws_col);
         script.extend_from_slice(size.as_bytes());

@@ -78,6 +78,8 @@ pub enum Ending {
     Died,
     /// The reader of our stdout or stderr went away.
     OutputClosed,
+    /// The user left the terminal with Ctrl-].
+    Left,
 }
 
 /// What a run gave.
@@ -129,6 +131,7 @@ impl Ending {
             Self::Panicked => PANICKED,
             Self::Died => FAILED,
             Self::OutputClosed => OUTPUT_CLOSED,
+            Self::Left => 0,
         }
     }
 }
@@ -140,7 +143,7 @@ impl VmOutcome {
         let limit = span::show(options.time_limit);
         let command = options.command.first().map_or("the shell".into(), |c| c.to_string_lossy());
         Some(match self.ending {
-            Ending::Exited(_) | Ending::OutputClosed => return None,
+            Ending::Exited(_) | Ending::OutputClosed | Ending::Left => return None,
             Ending::TimedOut => format!(
                 "time limit: {command} was still running {limit} after its start and the machine \
                  was killed; allow more with --timeout"
@@ -217,6 +220,7 @@ fn run_with(
             Ok(Event::Exited(status)) => exited = Some(status),
             Ok(Event::StreamEnded) => streams_left -= 1,
             Ok(Event::OutputClosed) => break Ending::OutputClosed,
+            Ok(Event::Left) => break Ending::Left,
             // A guest whose processors are stopped by a panic may leave QEMU
             // running; one that never came up is no different from a dead one.
             Err(RecvTimeoutError::Timeout) if boot.is_none() => break Ending::Died,

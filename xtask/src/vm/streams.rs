@@ -21,8 +21,10 @@ pub enum Event {
     StreamEnded,
     /// Our own stdout or stderr takes nothing more.
     OutputClosed,
-    /// The machine stopped, or the user left its terminal.
+    /// The machine stopped.
     Gone,
+    /// The user left the terminal.
+    Left,
 }
 
 /// Where a stream goes.

@@ -33,7 +33,7 @@ impl Terminal {
                 let keys = &keys[..length];
                 // The run may be over already: then nobody needs to know.
                 if keys.contains(&LEAVE) {
-                    let _ = events.send(Event::Gone);
+                    let _ = events.send(Event::Left);
                     return;
                 }
                 if console.write_all(keys).is_err() {
