@@ -77,6 +77,8 @@ kernel_fields! {
     eppoll_entry_base: "eppoll_entry"."base", Optional, "`eppoll_entry.base`";
     task_files: "task_struct"."files", Required, "`task_struct.files`";
     task_nvcsw: "task_struct"."nvcsw", Required, "voluntary switches of a thread";
+    task_leader: "task_struct"."group_leader", Required, "first thread of a process";
+    task_comm: "task_struct"."comm", Required, "name of a thread";
     task_tgid: "task_struct"."tgid", Required, "`task_struct.tgid`";
     files_fdt: "files_struct"."fdt", Required, "`files_struct.fdt`";
     fdtable_fd: "fdtable"."fd", Required, "`fdtable.fd`";

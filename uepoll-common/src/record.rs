@@ -74,7 +74,7 @@ pub struct RingSeen {
     pub head: u32,
     /// Tail when first seen.
     pub tail: u32,
-    /// Comm of the thread, NUL padded: hostile bytes.
+    /// Name of the process, NUL padded: hostile bytes.
     pub comm: [u8; 16],
     /// How it was met: [`RingSeen::CREATED`] or [`RingSeen::MET`].
     pub how: u32,

@@ -119,7 +119,7 @@ pub struct RingState {
     pub owner_tid: u32,
     /// Descriptor in that process, -1 if not known.
     pub fd: i32,
-    /// Name of that thread, NUL padded: hostile bytes.
+    /// Name of that process, NUL padded: hostile bytes.
     pub comm: [u8; 16],
     /// How it was met, see [`crate::record::RingSeen`].
     pub how: u32,
@@ -135,10 +135,15 @@ pub struct RingState {
     pub window_due: u32,
     /// Not 0 while it has a place in the list of active rings.
     pub active: u32,
-    /// Head when first seen.
+    /// Head when counting began: at its creation, or at the first add that
+    /// was counted.
     pub first_head: u32,
-    /// Tail when first seen.
+    /// Tail at that moment.
     pub first_tail: u32,
+    /// Not 0 once the two above are settled.
+    pub first_known: u32,
+    /// Tail after the last add that was counted.
+    pub counted_tail: u32,
     /// Head at the last snapshot.
     pub last_head: u32,
     /// Tail at the last snapshot.

@@ -1,4 +1,9 @@
 //! Arrivals: `ep_poll_callback`, in whoever wakes, or in the offload worker.
+//!
+//! An arrival is booked at its return, together with what became of it, and
+//! whether it counts is decided once: by its add, under ep->lock, or at the
+//! return where there was none. So the books balance to the event however a
+//! run, or the selection of a ring, begins and ends in the middle of it.
 
 use uepoll_common::counter::{HostCounter, RingCounter};
 use uepoll_common::state::Phase;
@@ -50,32 +55,20 @@ pub fn entry(sp: u64, item: u64, poll_flags: u32) {
     let Some(ring) = life::met_by_waker(ep, header) else { return };
     let Some(state) = maps::state(ring) else { return };
     // SAFETY: map memory, from `maps::state`.
-    if unsafe { load(&raw const (*state).selected) } == 0 {
-        return maps::count_host(HostCounter::Unselected);
+    let selected = unsafe { load(&raw const (*state).selected) } != 0;
+    let mut frame =
+        CallbackFrame { sp, item, ep, header, entry_ns: 0, ring, poll_flags, tail: 0, flags: 0 };
+    if selected {
+        frame.entry_ns = fields::now_ns();
+    } else {
+        // Remembered all the same: the ring may be selected before the return.
+        maps::count_host(HostCounter::Unselected);
     }
-    let counted = phase == Phase::Counting as u32;
-    let mut frame = CallbackFrame {
-        sp,
-        item,
-        ep,
-        header,
-        entry_ns: fields::now_ns(),
-        ring,
-        poll_flags,
-        tail: 0,
-        flags: if counted { CallbackFrame::COUNTED } else { 0 },
-    };
     if fields::add_probed() == 0 {
         frame.tail = fields::tail_of(ep, header).unwrap_or(0);
     }
     if !push_worker(&mut frame) {
         push_cpu(&frame);
-    }
-    if counted {
-        maps::count(ring, RingCounter::Arrivals);
-        if frame.flags & CallbackFrame::OFFLOADED != 0 {
-            maps::count(ring, RingCounter::ArrivalsOffloaded);
-        }
     }
 }
 
@@ -163,14 +156,24 @@ fn pop_cpu(cpu: *mut CpuFrames, sp: u64) -> Option<CallbackFrame> {
     None
 }
 
-/// Books what became of an arrival that its add did not book already.
+/// Books an arrival, and what became of it unless its add has booked that.
 #[inline(always)]
 fn finish(frame: &CallbackFrame) {
-    if frame.flags & CallbackFrame::COUNTED == 0 || frame.flags & CallbackFrame::ADD_RETURNED != 0 {
+    let entered = frame.flags & CallbackFrame::ADD_ENTERED != 0;
+    let counted =
+        if entered { frame.flags & CallbackFrame::COUNTED != 0 } else { life::counts(frame.ring) };
+    if !counted {
         return;
     }
-    if frame.flags & CallbackFrame::ADD_ENTERED != 0 {
-        return maps::count(frame.ring, RingCounter::PairsMismatched);
+    maps::count(frame.ring, RingCounter::Arrivals);
+    if frame.flags & CallbackFrame::OFFLOADED != 0 {
+        maps::count(frame.ring, RingCounter::ArrivalsOffloaded);
+    }
+    if entered {
+        if frame.flags & CallbackFrame::ADD_RETURNED == 0 {
+            maps::count(frame.ring, RingCounter::PairsMismatched);
+        }
+        return;
     }
     let events = fields::events_of_item(frame.item).unwrap_or(0) & !EP_PRIVATE_BITS;
     if fields::add_probed() == 0 {

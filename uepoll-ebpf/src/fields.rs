@@ -209,6 +209,14 @@ pub fn voluntary_switches() -> u64 {
     get!(task, task_nvcsw).unwrap_or(0)
 }
 
+/// Name of the current process, which its threads need not share.
+#[inline(always)]
+pub fn process_name() -> [u8; 16] {
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    get!(task, task_leader).and_then(|leader: u64| get!(leader, task_comm)).unwrap_or([0; 16])
+}
+
 /// Process of a task.
 #[inline(always)]
 pub fn tgid_of_task(task: u64) -> Option<u32> {

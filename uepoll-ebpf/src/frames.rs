@@ -42,7 +42,7 @@ impl CallbackFrame {
         flags: 0,
     };
 
-    /// Counting was on at entry.
+    /// Its add is counted.
     pub const COUNTED: u32 = 1;
     /// Called by the offload worker.
     pub const OFFLOADED: u32 = 2;

@@ -48,6 +48,12 @@ pub fn selected(ring: u32) -> bool {
     maps::state(ring).is_some_and(|state| unsafe { load(&raw const (*state).selected) } != 0)
 }
 
+/// Whether what happens to a ring now is counted.
+#[inline(always)]
+pub fn counts(ring: u32) -> bool {
+    maps::phase() == Phase::Counting as u32 && selected(ring)
+}
+
 /// Number of a ring seen in the context of whoever wakes.
 #[inline(always)]
 pub fn met_by_waker(ep: u64, header: u64) -> Option<u32> {
@@ -133,6 +139,7 @@ fn begin(state: *mut RingState, ep: u64, header: u64, how: u32) {
         (*state).max_items = max_items;
         (*state).first_head = head;
         (*state).first_tail = tail;
+        (*state).counted_tail = tail;
         (*state).last_head = head;
         (*state).last_tail = tail;
         (*state).sample_shift = first_shift(max_items);
@@ -171,7 +178,7 @@ fn own(ring: u32, fd: i32) -> u32 {
             (*state).owner_tgid = tgid;
             (*state).owner_tid = thread as u32;
             (*state).fd = fd;
-            (*state).comm = bpf_get_current_comm().unwrap_or([0; 16]);
+            (*state).comm = fields::process_name();
             if owner == 0 {
                 add_to_process(tgid, ring);
             }
@@ -288,8 +295,14 @@ pub fn create_exit(fd: i32) {
     if fd < 0 || (phase != Phase::Counting as u32 && phase != Phase::Frames as u32) {
         return;
     }
-    if let Some(ep) = fields::ep_of_fd(fd) {
-        let _ = met_by_user(ep, fd, RingSeen::CREATED);
+    if let Some(ep) = fields::ep_of_fd(fd)
+        && let Some(ring) = met_by_user(ep, fd, RingSeen::CREATED)
+        && counts(ring)
+        && let Some(state) = maps::state(ring)
+    {
+        // Counted from its first event on.
+        // SAFETY: map memory, from `maps::state`.
+        store(unsafe { &raw mut (*state).first_known }, 1);
     }
 }
 

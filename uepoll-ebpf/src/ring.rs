@@ -27,6 +27,8 @@ pub fn add_entry(sp: u64, item: u64) {
     let Some(cpu) = maps::cpu_frames() else { return };
     let Some((ring, origin, arrival_ns)) = origin_of(cpu, sp, item, ep) else { return };
     let Some(tail) = fields::tail_of(ep, header) else { return };
+    let Some(state) = maps::state(ring) else { return };
+    begin_count(state, header, tail);
     // SAFETY: this CPU's own map memory; the index is masked.
     unsafe {
         let mut depth = (*cpu).add_depth;
@@ -48,6 +50,23 @@ pub fn add_entry(sp: u64, item: u64) {
             reserved: 0,
         };
         (*cpu).add_depth = depth + 1;
+    }
+}
+
+/// Settles, at the first add that is counted, where counting began. ep->lock
+/// makes it exact: every later add of the ring finds it selected.
+#[inline(always)]
+fn begin_count(state: *mut RingState, header: u64, tail: u32) {
+    // SAFETY: map memory, from `maps::state`.
+    unsafe {
+        if load(&raw const (*state).first_known) != 0 {
+            return;
+        }
+        if let Some((head, _)) = fields::head_and_tail(header) {
+            (*state).first_head = head;
+            (*state).first_tail = tail;
+            store(&raw mut (*state).first_known, 1);
+        }
     }
 }
 
@@ -76,36 +95,32 @@ fn origin_of(cpu: *mut CpuFrames, sp: u64, item: u64, ep: u64) -> Option<(u32, O
         unsafe {
             if (*frame).ep == ep {
                 let origin = if (*frame).op == OP_ADD { Origin::Insert } else { Origin::Modify };
-                return ((*frame).counted != 0).then_some(((*frame).ring, origin, 0));
+                let ring = (*frame).ring;
+                return life::counts(ring).then_some((ring, origin, 0));
             }
         }
     }
     // From a callback whose entry was missed. It is counted, so that positions
     // add up, and it is told that the books of arrivals do not.
-    if maps::phase() != Phase::Counting as u32 {
-        return None;
-    }
     let ring = life::number_of(ep)?;
-    let state = maps::state(ring)?;
-    // SAFETY: map memory, from `maps::state`.
-    if unsafe { load(&raw const (*state).selected) } == 0 {
+    if !life::counts(ring) {
         return None;
     }
     maps::count(ring, RingCounter::PairsMismatched);
     Some((ring, Origin::Callback, 0))
 }
 
-/// Marks a callback as having entered its add.
+/// Marks a callback as having entered its add, and decides whether both count.
 #[inline(always)]
 fn begun(frame: *mut CallbackFrame, origin: Origin) -> Option<(u32, Origin, u64)> {
     // SAFETY: map memory of this CPU or of this thread's worker.
     unsafe {
         (*frame).flags |= CallbackFrame::ADD_ENTERED;
-        ((*frame).flags & CallbackFrame::COUNTED != 0).then_some((
-            (*frame).ring,
-            origin,
-            (*frame).entry_ns,
-        ))
+        if !life::counts((*frame).ring) {
+            return None;
+        }
+        (*frame).flags |= CallbackFrame::COUNTED;
+        Some(((*frame).ring, origin, (*frame).entry_ns))
     }
 }
 
@@ -143,6 +158,9 @@ pub fn add_exit(sp: u64, new_slot: bool) {
     maps::count_in(counters, outcome(origin, new_slot));
     if new_slot {
         published(&frame, state, counters);
+    } else {
+        // SAFETY: map memory, from `maps::state`.
+        store(unsafe { &raw mut (*state).counted_tail }, frame.tail);
     }
 }
 
@@ -185,6 +203,8 @@ pub fn published(frame: &AddFrame, state: *mut RingState, counters: *mut [u64; R
     }
     mark_active(state, ring);
     let Some(tail) = fields::tail_of(frame.ep, frame.header) else { return };
+    // SAFETY: map memory, from `maps::state`.
+    store(unsafe { &raw mut (*state).counted_tail }, tail);
     let Some(seen) = snapshot::take(state, counters, ring, frame.header, exit_ns) else { return };
     if seen.sane {
         maps::record_in(ring, RingHistogram::Depth, u64::from(tail.wrapping_sub(seen.head)));

@@ -172,11 +172,6 @@ impl Btf {
         Ok(std::str::from_utf8(&tail[..end]).unwrap_or(""))
     }
 
-    /// Whether there is a structure of this name.
-    pub fn has_structure(&self, name: &str) -> bool {
-        self.structures.contains_key(name)
-    }
-
     /// Byte offset of a field; `path` may name fields of fields, with dots.
     /// Fields of structures and unions without a name count as the outer's.
     /// `None` if there is no such field, or it is no whole number of bytes in.
@@ -325,7 +320,6 @@ mod tests {
         assert_eq!(btf.offset("outer", "missing"), None);
         assert_eq!(btf.offset("missing", "first"), None);
         assert_eq!(btf.offset("outer", "first.x"), None);
-        assert!(btf.has_structure("inner") && !btf.has_structure("twice"));
     }
 
     #[test]

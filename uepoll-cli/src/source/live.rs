@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 use uepoll_common::fields::{Config, KernelFields};
 use uepoll_common::record::Record;
 use uepoll_common::state::Phase;
-use uepoll_core::capture::{Capture, Cost, Host, Loss, PlanRow, ProgramCost, Protocol};
+use uepoll_core::capture::{Capture, Cost, Host, Loss, ProgramCost, Protocol};
 
 use super::live_maps;
 use crate::kernel::btf::{self, Btf, BtfError};
@@ -120,15 +120,16 @@ const V4_FIELD: &str = "shadow_cnt";
 pub struct Live {
     probes: Probes,
     records: RingBuf<MapData>,
-    plan: Vec<PlanRow>,
     protocol: Protocol,
     sampler_hz: u32,
     started: Instant,
     start_ns: u64,
+    /// CPU time of this process before counting began: setting up is not what
+    /// observing costs.
+    own_cpu_before_ns: u64,
     statistics: Option<Statistics>,
     statistics_on: Duration,
     bad_records: u64,
-    lost_targets: u64,
 }
 
 /// BPF statistics while they are on.
@@ -181,30 +182,17 @@ impl Live {
         live_maps::set_phase(&mut probes, Phase::Counting)?;
         let v4 = types.offset("eventpoll", V4_FIELD).is_some();
         Ok(Self {
-            plan: probes.plan(),
             probes,
             records,
             protocol: if v4 { Protocol::V4 } else { Protocol::V2 },
             sampler_hz: options.sampler_hz,
             started: Instant::now(),
             start_ns: clock_ns(ClockId::Monotonic),
+            own_cpu_before_ns: clock_ns(ClockId::ProcessCPUTime),
             statistics,
             statistics_on: Duration::ZERO,
             bad_records: 0,
-            lost_targets: 0,
         })
-    }
-
-    /// Adds a process whose rings are wanted. Only where there is a filter.
-    pub fn add_target(&mut self, tgid: u32) {
-        if live_maps::add_target(&mut self.probes, tgid).is_err() {
-            self.lost_targets += 1;
-        }
-    }
-
-    /// The probe plan, as it was carried out.
-    pub fn plan(&self) -> &[PlanRow] {
-        &self.plan
     }
 
     /// Hands over the records that have come so far. Never blocks.
@@ -235,6 +223,7 @@ impl Live {
     pub fn finish(mut self, sink: &mut dyn FnMut(Record)) -> Result<Capture, FinishError> {
         live_maps::set_phase(&mut self.probes, Phase::Draining)?;
         let duration = self.started.elapsed();
+        let own_cpu_ns = clock_ns(ClockId::ProcessCPUTime) - self.own_cpu_before_ns;
         sleep(SETTLE);
         self.end_statistics(Duration::ZERO);
         // First what was sent while counting, then the last look, which may
@@ -245,7 +234,7 @@ impl Live {
         self.poll(sink);
         left.into_iter().for_each(&mut *sink);
         let host_counters = live_maps::host_counters(&self.probes)?;
-        let (cost, recursion_misses) = self.cost();
+        let (cost, recursion_misses) = self.cost(own_cpu_ns);
         let ticks_expected =
             duration.as_secs_f64() * f64::from(self.sampler_hz) * f64::from(self.probes.cpus());
         Ok(Capture {
@@ -255,7 +244,7 @@ impl Live {
                 protocol: self.protocol,
                 emulated: emulated(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
             },
-            plan: self.plan,
+            plan: self.probes.plan(),
             start_ns: self.start_ns,
             duration_ns: duration.as_nanos() as u64,
             sampler_hz: self.sampler_hz,
@@ -272,9 +261,10 @@ impl Live {
     }
 
     /// What the programs cost, and what they missed.
-    fn cost(&self) -> (Cost, u64) {
+    fn cost(&self, own_cpu_ns: u64) -> (Cost, u64) {
         let mut cost = Cost {
-            own_cpu_ns: clock_ns(ClockId::ProcessCPUTime),
+            // Attaching is work before the interval, not a price of observing it.
+            own_cpu_ns,
             programs: Vec::new(),
             statistics_on_ns: self.statistics_on.as_nanos() as u64,
         };

@@ -161,9 +161,10 @@ fn capture_of(
             .map(|waiter| (waiter.tid, name(&waiter.comm)))
             .collect(),
     });
+    let (head, tail) = end_of_count(state);
     let last = (state.final_known != 0).then(|| LastState {
-        head: state.final_head,
-        tail: state.final_tail,
+        head,
+        tail,
         items_used: (state.items_used != u32::MAX).then_some(state.items_used),
         header_right: state.header_wrong == 0,
     });
@@ -180,6 +181,19 @@ fn capture_of(
         histograms,
         sample_shift: state.sample_shift,
     }
+}
+
+/// Head and tail where counting ended. The program did not stop for us: of a
+/// ring that is still open the last look shows events that nobody counted.
+fn end_of_count(state: &RingState) -> (u32, u32) {
+    if state.closing != 0 || state.first_known == 0 {
+        return (state.final_head, state.final_tail);
+    }
+    let tail = state.counted_tail;
+    let beyond = state.final_head.wrapping_sub(tail).cast_signed() > 0;
+    // A head beyond the mapped tail is the program's doing, and shown as it is.
+    let uncounted = state.final_tail.wrapping_sub(tail).cast_signed() > 0;
+    (if beyond && uncounted { tail } else { state.final_head }, tail)
 }
 
 /// A name as the kernel keeps it, NUL padded.
@@ -247,6 +261,8 @@ mod tests {
             active: 0,
             first_head: 0,
             first_tail: 0,
+            first_known: 1,
+            counted_tail: 7,
             last_head: 0,
             last_tail: 0,
             header_wrong: 0,
@@ -316,6 +332,24 @@ mod tests {
         ring.final_known = 0;
         let left = leftovers(0, &ring)[0];
         assert_eq!((left.consumed_lo_ns, left.consumed_hi_ns), (900, 0));
+    }
+
+    #[test]
+    fn events_after_the_end_of_counting_are_not_of_the_run() {
+        let mut ring = state();
+        (ring.counted_tail, ring.final_head, ring.final_tail) = (7, 9, 12);
+        assert_eq!(end_of_count(&ring), (7, 7));
+        (ring.final_head, ring.final_tail) = (5, 12);
+        assert_eq!(end_of_count(&ring), (5, 7));
+        ring.closing = 1;
+        assert_eq!(end_of_count(&ring), (5, 12));
+    }
+
+    #[test]
+    fn a_head_that_the_program_forged_is_shown_as_it_is() {
+        let mut ring = state();
+        (ring.counted_tail, ring.final_head, ring.final_tail) = (7, 9, 7);
+        assert_eq!(end_of_count(&ring), (9, 7));
     }
 
     #[test]
