@@ -4,6 +4,7 @@
 
 mod bench;
 mod epoll_create2;
+mod profile;
 mod runner;
 mod stress;
 
@@ -26,7 +27,7 @@ macro_rules! table {
 use table;
 
 /// All of them, in the order in which they run.
-const ALL: [&[Test]; 3] = [runner::TESTS, epoll_create2::TESTS, stress::TESTS];
+const ALL: [&[Test]; 4] = [runner::TESTS, epoll_create2::TESTS, stress::TESTS, profile::TESTS];
 
 /// How many passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

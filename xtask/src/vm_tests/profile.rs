@@ -1,0 +1,220 @@
+//! `uepoll profile` on a real ring: its books against what the producers wrote
+//! and against another tracer's count, and what it does where it cannot run.
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use super::{Bench, table};
+use crate::kernel::Flavour;
+
+table![
+    profile_books_balance_when_most_writes_merge,
+    profile_books_balance_when_most_writes_are_published,
+    profile_times_the_offload_of_a_source_that_wakes_without_flags,
+    profile_counts_the_adds_that_bpftrace_counts,
+    profile_tells_a_full_ring,
+    profile_counts_what_it_can_with_inline_helpers,
+    profile_of_a_running_process_reports_when_it_is_killed,
+    killing_the_profiler_leaves_no_probe,
+    without_rights_profile_says_which_and_attaches_nothing,
+    under_lockdown_profile_says_so,
+];
+
+/// A load of eight producers on eight items, in JSON.
+const LOAD: [&str; 6] = ["stress", "--json", "--producers", "8", "--items", "8"];
+
+/// `uepoll profile` of `uepoll stress` with these options: both reports.
+fn profiled(bench: &Bench, load: &[&str]) -> anyhow::Result<(Value, Value)> {
+    let uepoll = bench.uepoll().to_string_lossy().into_owned();
+    let own = [uepoll.as_str(), "profile", "--json", "--", uepoll.as_str()];
+    let ran = bench.run(&[&own[..], &LOAD[..], load].concat())?;
+    let report = serde_json::from_str(&ran.success()?).context("profile's report")?;
+    let stress = ran.stderr_text();
+    let stress = serde_json::from_str(&stress).with_context(|| format!("stress: {stress}"))?;
+    Ok((report, stress))
+}
+
+/// The only ring of a report.
+fn only_ring(report: &Value) -> anyhow::Result<&Value> {
+    let rings = report["rings"].as_array().context("no rings in the report")?;
+    ensure!(rings.len() == 1, "{} rings in the report", rings.len());
+    Ok(&rings[0])
+}
+
+/// A count among a ring's figures.
+fn count(ring: &Value, figure: &str) -> anyhow::Result<u64> {
+    ring["figures"][figure].as_u64().with_context(|| format!("{figure} is not a count: {ring}"))
+}
+
+/// Whatever else is true of a run: nothing lost, and the books balance, by
+/// themselves and against the producers. Gives the share of writes published.
+fn check_books(report: &Value, stress: &Value) -> anyhow::Result<f64> {
+    ensure!(report["loss"]["total"] == 0, "loss: {}", report["loss"]);
+    ensure!(report["books"]["balance"] == true, "books: {}", report["rings"]);
+    ensure!(report["books"]["not_checked"] == 0, "books: {}", report["books"]);
+    ensure!(stress["lost_none"] == true, "stress: {stress}");
+    let ring = only_ring(report)?;
+    let written = stress["events_written"].as_u64().context("no events_written")?;
+    let (published, merged) = (count(ring, "published")?, count(ring, "merged")?);
+    ensure!(published + merged == written, "{published} + {merged} != {written} writes");
+    let consumed = count(ring, "consumed")?;
+    ensure!(stress["consumed_positions"] == consumed, "consumed {consumed}, stress: {stress}");
+    Ok(published as f64 / written as f64)
+}
+
+fn profile_books_balance_when_most_writes_merge(bench: &Bench) -> anyhow::Result<()> {
+    let (report, stress) = profiled(bench, &["--events", "100000"])?;
+    let published = check_books(&report, &stress)?;
+    ensure!(published < 0.5, "{published} of the writes were published: not the case in point");
+    Ok(())
+}
+
+fn profile_books_balance_when_most_writes_are_published(bench: &Bench) -> anyhow::Result<()> {
+    let (report, stress) = profiled(bench, &["--events", "50000", "--rate", "10000"])?;
+    let published = check_books(&report, &stress)?;
+    ensure!(published >= 0.5, "only {published} of the writes were published");
+    let residency = &only_ring(&report)?["figures"]["residency_ns"]["percentiles"]["p50"];
+    let bound = |end: &str| residency[end].as_u64().with_context(|| format!("p50: {residency}"));
+    ensure!(bound("lo")? <= bound("hi")?, "p50: {residency}");
+    Ok(())
+}
+
+fn profile_times_the_offload_of_a_source_that_wakes_without_flags(
+    bench: &Bench,
+) -> anyhow::Result<()> {
+    let (report, stress) = profiled(bench, &["--events", "20000", "--source", "inotify"])?;
+    ensure!(stress["lost_none"] == true, "stress: {stress}");
+    ensure!(report["loss"]["total"] == 0, "loss: {}", report["loss"]);
+    ensure!(report["books"]["balance"] == true, "books: {}", report["rings"]);
+    let ring = only_ring(&report)?;
+    let (runs, wakeups) = (count(ring, "offload_runs")?, count(ring, "offload_wakeups")?);
+    ensure!(0 < runs && runs <= wakeups, "{runs} runs for {wakeups} keyless wakeups");
+    let delays = &ring["figures"]["offload_delay_ns"]["count"];
+    ensure!(*delays == runs, "{delays} delays for {runs} runs");
+    Ok(())
+}
+
+fn profile_counts_the_adds_that_bpftrace_counts(bench: &Bench) -> anyhow::Result<()> {
+    let uepoll = bench.uepoll().to_string_lossy().into_owned();
+    let out = bench.share().join("profile.json");
+    let load = [&LOAD[..], &["--events", "50000"]].concat().join(" ");
+    let inner = format!("{uepoll} profile --json -- {uepoll} {load} >{}", out.display());
+    let script = "kprobe:ep_add_event_to_uring { @adds = count(); }";
+    let command = ["bpftrace", "-e", script, "-c", &format!("/bin/sh -c \"{inner}\"")];
+    let stdout = bench.run(&command)?.success()?;
+    let theirs: u64 = stdout
+        .lines()
+        .find_map(|line| line.strip_prefix("@adds: "))
+        .with_context(|| format!("bpftrace printed {stdout:?}"))?
+        .trim()
+        .parse()?;
+    let report: Value = serde_json::from_slice(&std::fs::read(out)?)?;
+    let ring = only_ring(&report)?;
+    let mut ours = 0;
+    for figure in ["published", "merged"] {
+        ours += count(ring, figure)?;
+    }
+    ensure!(ours == theirs && ours == 50_000, "we counted {ours} adds, bpftrace {theirs}");
+    Ok(())
+}
+
+fn profile_tells_a_full_ring(bench: &Bench) -> anyhow::Result<()> {
+    let uepoll = bench.uepoll().to_string_lossy().into_owned();
+    // A ring for two items and three descriptors to watch.
+    let script = format!(
+        "my $ep = syscall({}, 1, 2); my $event = pack('Lx0Q', 0x80000001, 7); my @fds; \
+         for (1 .. 3) {{ pipe(my $r, my $w); push @fds, $r, $w; \
+         syscall(233, $ep, 1, fileno($r), $event); }}",
+        uepoll_common::abi::NR_EPOLL_CREATE2
+    );
+    let command = [&uepoll, "profile", "--json", "--", "perl", "-e", &script];
+    let report: Value = serde_json::from_str(&bench.run(&command)?.success()?)?;
+    let ring = only_ring(&report)?;
+    ensure!(count(ring, "adds")? == 3, "{ring}");
+    ensure!(count(ring, "enospc_ring_full")? == 1, "{ring}");
+    ensure!(count(ring, "enospc_user_watches")? == 0, "{ring}");
+    Ok(())
+}
+
+fn profile_counts_what_it_can_with_inline_helpers(bench: &Bench) -> anyhow::Result<()> {
+    let (report, stress) =
+        profiled(&bench.on(Flavour::Inline)?, &["--events", "50000", "--rate", "10000"])?;
+    ensure!(stress["lost_none"] == true, "stress: {stress}");
+    let plan = report["plan"].as_array().context("no plan")?;
+    for symbol in ["ep_add_event_to_uring", "ep_remove_user_item", "ep_get_bit"] {
+        let told = plan.iter().any(|row| row["symbol"] == symbol && row["lost"].is_string());
+        ensure!(told, "the plan does not say what is lost without {symbol}: {}", report["plan"]);
+    }
+    let ring = only_ring(&report)?;
+    let arrivals = count(ring, "arrivals")?;
+    let written = stress["events_written"].as_u64().context("no events_written")?;
+    ensure!(arrivals >= written, "{arrivals} arrivals for {written} writes");
+    let (published, consumed) = (count(ring, "published")?, count(ring, "consumed")?);
+    ensure!(published == consumed, "{published} published, {consumed} consumed");
+    ensure!(stress["consumed_positions"] == published, "{published}, stress: {stress}");
+    Ok(())
+}
+
+fn profile_of_a_running_process_reports_when_it_is_killed(bench: &Bench) -> anyhow::Result<()> {
+    let uepoll = bench.uepoll().display();
+    // The load outlives the signal by far unless it is killed by it.
+    let ran = bench.sh(&format!(
+        "{uepoll} stress --events 100000000 >/dev/null & load=$!; \
+         (sleep 2; kill -9 $load) & exec {uepoll} profile --json -p $load"
+    ))?;
+    let report: Value = serde_json::from_str(&ran.success()?)?;
+    let ring = only_ring(&report)?;
+    ensure!(ring["closed"] == true, "{ring}");
+    ensure!(count(ring, "merged")? > 0 && count(ring, "published")? > 0, "{ring}");
+    ensure!(report["notes"].to_string().contains("ended"), "{}", report["notes"]);
+    Ok(())
+}
+
+fn killing_the_profiler_leaves_no_probe(bench: &Bench) -> anyhow::Result<()> {
+    let uepoll = bench.uepoll().display();
+    let list = "/sys/kernel/debug/kprobes/list";
+    let script = format!(
+        "{uepoll} profile & profiler=$!; \
+         until grep -q ep_get_bit {list}; do kill -0 $profiler || exit 9; done; \
+         grep -c . {list}; kill -9 $profiler; wait $profiler; \
+         until [ ! -s {list} ]; do sleep 0.1; done; \
+         {uepoll} profile --json -- {uepoll} {}",
+        LOAD.join(" ") + " --events 1000"
+    );
+    let stdout = bench.sh(&script)?.success()?;
+    let (attached, report) = stdout.split_once('\n').context("no line of output")?;
+    ensure!(attached.parse::<u32>()? > 5, "{attached} probes before the kill");
+    let report: Value = serde_json::from_str(report)?;
+    ensure!(report["books"]["balance"] == true, "{}", report["books"]);
+    Ok(())
+}
+
+fn without_rights_profile_says_which_and_attaches_nothing(bench: &Bench) -> anyhow::Result<()> {
+    let uepoll = bench.uepoll().display();
+    let as_nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+    let ran = bench.sh(&format!("{as_nobody} {uepoll} profile -d 1"))?;
+    check_refusal(&ran, "CAP_BPF")?;
+    // And a command is not begun where nothing can be attached.
+    let ran = bench.sh(&format!("{as_nobody} {uepoll} profile -- sh -c 'echo began'"))?;
+    ensure!(ran.status == 125, "exit status {}", ran.status);
+    ensure!(!ran.stderr_text().contains("began"), "{}", ran.stderr_text());
+    Ok(())
+}
+
+fn under_lockdown_profile_says_so(bench: &Bench) -> anyhow::Result<()> {
+    let uepoll = bench.uepoll().display();
+    let ran = bench.sh(&format!(
+        "mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security; \
+         echo confidentiality >/sys/kernel/security/lockdown && exec {uepoll} profile -d 1"
+    ))?;
+    check_refusal(&ran, "lockdown")
+}
+
+/// Exit code 3, nothing on stdout, one line on stderr that names the reason.
+fn check_refusal(ran: &super::bench::Ran, reason: &str) -> anyhow::Result<()> {
+    let stderr = ran.stderr_text();
+    ensure!(ran.status == 3, "exit status {}: {stderr}", ran.status);
+    ensure!(ran.stdout.is_empty(), "stdout: {:?}", ran.stdout);
+    ensure!(stderr.lines().count() == 1 && stderr.contains(reason), "stderr: {stderr}");
+    Ok(())
+}
