@@ -213,14 +213,21 @@ fn trust_line(report: &Report, out: &mut Lines) {
 fn cost_words(report: &Report) -> [String; 3] {
     let [programs, own] =
         [report.cost.programs_share, report.cost.own_share].map(|share| share.map(percent));
+    // Measured in a part of the run, it is that part's price.
+    let measured_ns = report.cost.statistics_on_ns;
+    let bodies = if measured_ns >= report.duration_ns / 10 * 9 {
+        "program bodies".to_owned()
+    } else {
+        format!("bodies, {}", seconds(measured_ns))
+    };
     match (programs, own) {
         (Some(programs), Some(own)) => [
-            format!("cost {programs} of a CPU (program bodies) + {own} own"),
+            format!("cost {programs} of a CPU ({bodies}) + {own} own"),
             format!("cost {programs} + {own} own"),
             format!("cost {programs}"),
         ],
         (Some(programs), None) => [
-            format!("cost {programs} of a CPU (program bodies)"),
+            format!("cost {programs} of a CPU ({bodies})"),
             format!("cost {programs} of a CPU"),
             format!("cost {programs}"),
         ],

@@ -35,12 +35,14 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-/// A share as per cent: `0 %`, `<0.1 %`, `0.8 %`, `14 %`.
+/// A share as per cent: `0 %`, `<0.1 %`, `0.8 %`, `14 %`, `99.9 %`, `100 %`.
 pub(crate) fn percent(share: f64) -> String {
     match share * 100.0 {
         0.0 => "0 %".into(),
         v if v < 0.05 => "<0.1 %".into(),
         v if v < 9.95 => format!("{v:.1} %"),
+        // Nearly all is not all.
+        v if (99.0..100.0).contains(&v) => format!("{:.1} %", (v * 10.0).floor() / 10.0),
         v => format!("{v:.0} %"),
     }
 }
@@ -142,7 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn shares_and_rates_never_print_a_small_value_as_nothing() {
+    fn shares_and_rates_never_print_little_as_nothing_or_nearly_all_as_all() {
+        for (share, text) in [(0.998, "99.8 %"), (0.99999, "99.9 %"), (1.0, "100 %")] {
+            assert_eq!(percent(share), text);
+        }
         assert_eq!(
             (percent(0.0), percent(0.0001), percent(0.14)),
             ("0 %".into(), "<0.1 %".into(), "14 %".into())

@@ -79,7 +79,7 @@ pub struct IntervalDistribution {
     pub max: Bounds,
     /// Bounds of the mean.
     pub mean: Bounds,
-    /// Shares by powers of four, from the first to the last that is not empty.
+    /// Shares by powers of four (all below 1 us in one), from the first to the last that is not empty.
     pub bars: Vec<Bar>,
 }
 
@@ -98,11 +98,14 @@ impl IntervalDistribution {
     }
 }
 
+/// Power of four at which the first bar ends: 1 us.
+const FIRST_BAR: u32 = 5;
+
 /// Bars by powers of four from 0 to 2^64 nanoseconds, empty ends cut off.
 fn bars(residency: &Residency) -> Vec<Bar> {
-    let mut bars: Vec<Bar> = (0..32u32)
+    let mut bars: Vec<Bar> = (FIRST_BAR - 1..32)
         .map(|power| {
-            let from_ns = if power == 0 { 0 } else { 1u64 << (2 * power) };
+            let from_ns = if power < FIRST_BAR { 0 } else { 1u64 << (2 * power) };
             let to_ns = 1u64.checked_shl(2 * (power + 1)).unwrap_or(u64::MAX);
             let (lower_share, upper_share) = residency.shares_between(from_ns, to_ns);
             Bar { from_ns, to_ns, lower_share, upper_share }
