@@ -39,7 +39,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     }
     if let Some(image) = image {
         build_release()?;
-        let vm = vm_tests::run(&Bench::new(image), filter);
+        let vm = vm_tests::run(&Bench::new(image)?, filter);
         tally.passed += vm.passed;
         tally.failed += vm.failed;
     }

@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -38,10 +39,18 @@ pub struct Ran {
 }
 
 impl Bench {
-    /// A bench on the kernel `image`.
-    pub fn new(image: PathBuf) -> Self {
-        let share = paths::cache().join("vm").join(format!("share-{}", std::process::id()));
-        Self { kernel: image, uepoll: paths::uepoll(), share }
+    /// A bench on the kernel `image`, with a shared folder of its own.
+    ///
+    /// # Errors
+    /// If the folder cannot be made.
+    pub fn new(image: PathBuf) -> anyhow::Result<Self> {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("share-{}-{number}", std::process::id());
+        let share = paths::cache().join("vm").join(name);
+        std::fs::create_dir_all(&share)
+            .with_context(|| format!("cannot make the shared folder {}", share.display()))?;
+        Ok(Self { kernel: image, uepoll: paths::uepoll(), share })
     }
 
     /// The same on another of our kernels, built if need be.
@@ -49,8 +58,7 @@ impl Bench {
     /// # Errors
     /// If it cannot be built.
     pub fn on(&self, flavour: Flavour) -> anyhow::Result<Self> {
-        let kernel = kernel::ensure(flavour)?.join("bzImage");
-        Ok(Self { kernel, uepoll: self.uepoll.clone(), share: self.share.clone() })
+        Self::new(kernel::ensure(flavour)?.join("bzImage"))
     }
 
     /// The release build of `uepoll`, a path that is the same in the guest.
@@ -138,9 +146,7 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.share)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
+        if let Err(error) = std::fs::remove_dir_all(&self.share) {
             eprintln!("xtask: cannot remove {}: {error}", self.share.display());
         }
     }

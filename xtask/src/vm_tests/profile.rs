@@ -15,10 +15,13 @@ table![
     profile_tells_a_full_ring,
     profile_counts_what_it_can_with_inline_helpers,
     profile_of_a_running_process_reports_when_it_is_killed,
-    killing_the_profiler_leaves_no_probe,
-    without_rights_profile_says_which_and_attaches_nothing,
-    under_lockdown_profile_says_so,
+    profile_killed_leaves_no_probe,
+    profile_without_rights_says_which_and_attaches_nothing,
+    profile_under_lockdown_says_so,
 ];
+
+/// Where the kernel lists the kprobes that are in place.
+const PROBES: &str = "/sys/kernel/debug/kprobes/list";
 
 /// A load of eight producers on eight items, in JSON.
 const LOAD: [&str; 6] = ["stress", "--json", "--producers", "8", "--items", "8"];
@@ -95,12 +98,15 @@ fn profile_times_the_offload_of_a_source_that_wakes_without_flags(
 }
 
 fn profile_counts_the_adds_that_bpftrace_counts(bench: &Bench) -> anyhow::Result<()> {
-    let uepoll = bench.uepoll().to_string_lossy().into_owned();
-    let out = bench.share().join("profile.json");
+    let uepoll = bench.uepoll().display();
+    // bpftrace takes a command without quotes: a script in the shared folder.
+    std::fs::create_dir_all(bench.share())?;
+    let (script, out) = (bench.share().join("load.sh"), bench.share().join("profile.json"));
     let load = [&LOAD[..], &["--events", "50000"]].concat().join(" ");
-    let inner = format!("{uepoll} profile --json -- {uepoll} {load} >{}", out.display());
-    let script = "kprobe:ep_add_event_to_uring { @adds = count(); }";
-    let command = ["bpftrace", "-e", script, "-c", &format!("/bin/sh -c \"{inner}\"")];
+    let line = format!("exec {uepoll} profile --json -- {uepoll} {load} >{}\n", out.display());
+    std::fs::write(&script, line)?;
+    let probe = "kprobe:ep_add_event_to_uring { @adds = count(); }";
+    let command = ["bpftrace", "-e", probe, "-c", &format!("/bin/sh {}", script.display())];
     let stdout = bench.run(&command)?.success()?;
     let theirs: u64 = stdout
         .lines()
@@ -157,10 +163,11 @@ fn profile_counts_what_it_can_with_inline_helpers(bench: &Bench) -> anyhow::Resu
 
 fn profile_of_a_running_process_reports_when_it_is_killed(bench: &Bench) -> anyhow::Result<()> {
     let uepoll = bench.uepoll().display();
-    // The load outlives the signal by far unless it is killed by it.
+    // Killed a second after the last probe is in place; it would run for hours.
     let ran = bench.sh(&format!(
         "{uepoll} stress --events 100000000 >/dev/null & load=$!; \
-         (sleep 2; kill -9 $load) & exec {uepoll} profile --json -p $load"
+         (until grep -q ep_eventpoll_release {PROBES}; do sleep 0.1; done; \
+          sleep 1; kill -9 $load) & exec {uepoll} profile --json -p $load"
     ))?;
     let report: Value = serde_json::from_str(&ran.success()?)?;
     let ring = only_ring(&report)?;
@@ -170,14 +177,13 @@ fn profile_of_a_running_process_reports_when_it_is_killed(bench: &Bench) -> anyh
     Ok(())
 }
 
-fn killing_the_profiler_leaves_no_probe(bench: &Bench) -> anyhow::Result<()> {
+fn profile_killed_leaves_no_probe(bench: &Bench) -> anyhow::Result<()> {
     let uepoll = bench.uepoll().display();
-    let list = "/sys/kernel/debug/kprobes/list";
     let script = format!(
         "{uepoll} profile & profiler=$!; \
-         until grep -q ep_get_bit {list}; do kill -0 $profiler || exit 9; done; \
-         grep -c . {list}; kill -9 $profiler; wait $profiler; \
-         until [ ! -s {list} ]; do sleep 0.1; done; \
+         until grep -q ep_get_bit {PROBES}; do kill -0 $profiler || exit 9; done; \
+         grep -c . {PROBES}; kill -9 $profiler; wait $profiler; \
+         until [ ! -s {PROBES} ]; do sleep 0.1; done; \
          {uepoll} profile --json -- {uepoll} {}",
         LOAD.join(" ") + " --events 1000"
     );
@@ -189,7 +195,7 @@ fn killing_the_profiler_leaves_no_probe(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn without_rights_profile_says_which_and_attaches_nothing(bench: &Bench) -> anyhow::Result<()> {
+fn profile_without_rights_says_which_and_attaches_nothing(bench: &Bench) -> anyhow::Result<()> {
     let uepoll = bench.uepoll().display();
     let as_nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
     let ran = bench.sh(&format!("{as_nobody} {uepoll} profile -d 1"))?;
@@ -201,7 +207,7 @@ fn without_rights_profile_says_which_and_attaches_nothing(bench: &Bench) -> anyh
     Ok(())
 }
 
-fn under_lockdown_profile_says_so(bench: &Bench) -> anyhow::Result<()> {
+fn profile_under_lockdown_says_so(bench: &Bench) -> anyhow::Result<()> {
     let uepoll = bench.uepoll().display();
     let ran = bench.sh(&format!(
         "mountpoint -q /sys/kernel/security || mount -t securityfs none /sys/kernel/security; \
