@@ -7,6 +7,7 @@ use uepoll_common::counter::HostCounter;
 use uepoll_common::record::{RecordKind, RingClosed, RingSeen};
 use uepoll_common::state::{Phase, RINGS, RingState, WAITERS};
 
+use crate::anomaly::{self, Anomaly};
 use crate::atomic::{add, load, store};
 use crate::fields;
 use crate::maps;
@@ -108,6 +109,7 @@ fn meet(ep: u64, header: u64, how: u32) -> u32 {
     let next = unsafe { &raw mut (*control).next_ring };
     if load(next) >= RINGS as u32 {
         maps::count_host(HostCounter::RingTableFull);
+        anomaly::tell(Anomaly::RingTableFull, 0, RINGS as u32);
         return NO_RING;
     }
     let ring = add(next, 1);

@@ -9,6 +9,7 @@
 #![feature(core_intrinsics)]
 #![expect(internal_features, reason = "see core_intrinsics above")]
 
+mod anomaly;
 mod atomic;
 mod callback;
 mod fields;

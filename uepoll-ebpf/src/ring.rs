@@ -4,6 +4,7 @@
 use uepoll_common::counter::{HostCounter, RING_COUNTERS, RingCounter, RingHistogram};
 use uepoll_common::state::{ACTIVE_RINGS, Phase, RingState};
 
+use crate::anomaly::{self, Anomaly};
 use crate::atomic::{add, load, store};
 use crate::fields;
 use crate::frames::{AddFrame, CallbackFrame, CpuFrames, FRAMES, Origin, made_by};
@@ -35,6 +36,7 @@ pub fn add_entry(sp: u64, item: u64) {
         if depth >= FRAMES as u32 {
             // Returns were missed; what is left over belongs to no call.
             maps::count_host(HostCounter::StackOverflows);
+            anomaly::tell(Anomaly::StackOverflow, 0, FRAMES as u32);
             depth = 0;
         }
         (*cpu).adds[depth as usize & (FRAMES - 1)] = AddFrame {
@@ -107,6 +109,7 @@ fn origin_of(cpu: *mut CpuFrames, sp: u64, item: u64, ep: u64) -> Option<(u32, O
         return None;
     }
     maps::count(ring, RingCounter::PairsMismatched);
+    anomaly::tell(Anomaly::PairsMismatched, ring, 0);
     Some((ring, Origin::Callback, 0))
 }
 

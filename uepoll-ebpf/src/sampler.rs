@@ -6,6 +6,7 @@ use uepoll_common::counter::{HostCounter, RingCounter};
 use uepoll_common::record::{RecordKind, Snapshot};
 use uepoll_common::state::{ACTIVE_RINGS, Phase};
 
+use crate::anomaly::{self, Anomaly};
 use crate::atomic::{add, load, store};
 use crate::snapshot::{self, Seen};
 use crate::{fields, life, maps};
@@ -84,7 +85,11 @@ fn check_header(ring: u32) -> bool {
     // SAFETY: map memory, from `maps::state`.
     let right = unsafe { fields::header_right((*state).ep, (*state).header) };
     // SAFETY: as above.
-    store(unsafe { &raw mut (*state).header_wrong }, u32::from(!right));
+    let wrong = unsafe { &raw mut (*state).header_wrong };
+    if !right && load(wrong) == 0 {
+        anomaly::tell(Anomaly::HeaderWrong, ring, 0);
+    }
+    store(wrong, u32::from(!right));
     if !right {
         maps::count(ring, RingCounter::BadMagic);
     }

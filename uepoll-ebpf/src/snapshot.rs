@@ -6,6 +6,7 @@ use uepoll_common::abi::MAX_ITEMS;
 use uepoll_common::counter::{RING_COUNTERS, RingCounter};
 use uepoll_common::state::RingState;
 
+use crate::anomaly::{self, Anomaly};
 use crate::atomic::{load, store};
 use crate::{fields, maps, pending};
 
@@ -51,10 +52,12 @@ pub fn take(
     // clearing an item and moving head.
     if depth > max_items.wrapping_add(MAX_ITEMS) {
         maps::count_in(counters, RingCounter::HeadBeyondTail);
+        anomaly::tell(Anomaly::HeadBeyondTail, ring, head);
         sane = false;
     }
     if (head.wrapping_sub(previous) as i32) < 0 {
         maps::count_in(counters, RingCounter::HeadBack);
+        anomaly::tell(Anomaly::HeadBack, ring, head);
         sane = false;
     }
     store(last_head, head);

@@ -14,6 +14,7 @@ use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, S
 use aya::programs::{KProbe, PerfEvent, Program, ProgramError};
 use aya::util::online_cpus;
 use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
+use aya_log::{EbpfLogger, Level};
 use uepoll_common::fields::{Config, KernelFields};
 use uepoll_core::capture::PlanRow;
 
@@ -21,6 +22,25 @@ use plan::{Decision, Site};
 
 /// The object, built by the build script. Aligned: it is an ELF file.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/uepoll-ebpf"));
+
+/// Set in the environment to be told of anomalies in the programs as they
+/// happen. They are counted in any case.
+const LOG_VARIABLE: &str = "UEPOLL_LOG";
+
+/// Prints what the programs tell.
+struct Stderr;
+
+impl log::Log for Stderr {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("uepoll: {}", record.args());
+    }
+
+    fn flush(&self) {}
+}
 
 /// The program that user space runs itself.
 const LOOK: &str = "look";
@@ -88,6 +108,7 @@ pub struct Probes {
     /// Links that are kept here and not by aya, to ask the kernel about them.
     links: Vec<FdLink>,
     cpus: u32,
+    anomalies: Option<EbpfLogger<Stderr>>,
 }
 
 impl Probes {
@@ -103,12 +124,18 @@ impl Probes {
         sampler_hz: u32,
     ) -> Result<Self, ProbeError> {
         let (fields, config) = (PodFields(*fields), PodConfig(*config));
-        let ebpf = EbpfLoader::new()
+        let told = std::env::var_os(LOG_VARIABLE).is_some();
+        let level = if told { Level::Debug as u8 } else { 0 };
+        let mut ebpf = EbpfLoader::new()
+            .override_global(aya_log::LEVEL, &level, true)
             .override_global("FIELDS", &fields, true)
             .override_global("CONFIG", &config, true)
             .load(OBJECT)
             .map_err(|error| ProbeError::Object(Box::new(error)))?;
-        let mut probes = Self { ebpf, decisions, links: Vec::new(), cpus: 0 };
+        // Its one failure is an object without messages, which has none to tell.
+        let anomalies =
+            told.then(|| EbpfLogger::init_with_logger(&mut ebpf, Stderr).ok()).flatten();
+        let mut probes = Self { ebpf, decisions, links: Vec::new(), cpus: 0, anomalies };
         probes.load_all()?;
         for index in 0..probes.decisions.len() {
             probes.attach_one(index, sampler_hz)?;
@@ -205,6 +232,13 @@ impl Probes {
         let missing = || ProbeError::NotInObject(format!("program {LOOK}"));
         let program = self.ebpf.program(LOOK).ok_or_else(missing)?;
         Ok(program.fd().map_err(|_| missing())?.as_fd())
+    }
+
+    /// Prints the anomalies that the programs have told of, if asked for.
+    pub fn tell_anomalies(&mut self) {
+        if let Some(anomalies) = &mut self.anomalies {
+            anomalies.flush();
+        }
     }
 
     /// Rows of the plan, as it was carried out.

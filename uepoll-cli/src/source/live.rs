@@ -198,6 +198,7 @@ impl Live {
     /// Hands over the records that have come so far. Never blocks.
     pub fn poll(&mut self, sink: &mut dyn FnMut(Record)) {
         self.end_statistics(STATISTICS);
+        self.probes.tell_anomalies();
         while let Some(bytes) = self.records.next() {
             match Record::decode(&bytes) {
                 Some(record) => sink(record),
