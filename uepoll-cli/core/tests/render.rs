@@ -7,7 +7,8 @@ mod fixture;
 use std::path::Path;
 
 use fixture::{busy_ring, capture, told, with_hostile_names, with_loss};
-use uepoll_common::counter::RingCounter;
+use uepoll_common::counter::{RingCounter, RingHistogram};
+use uepoll_common::hist::RawHistogram;
 use uepoll_core::capture::{Attached, Capture, PlanRow};
 use uepoll_core::correlate::Correlated;
 use uepoll_core::render::text::{TextOptions, WIDTH, render};
@@ -144,6 +145,17 @@ fn an_unbalanced_equation_is_printed_with_its_terms() {
     let report = Report::build(&capture(vec![ring]), &told(0));
     assert!(!report.trustworthy());
     expect("unbalanced.txt", &checked(&report, false, Charset::Ascii));
+}
+
+#[test]
+fn where_all_is_offloaded_the_workers_latency_is_shown() {
+    let mut ring = busy_ring(0);
+    if let Some(histograms) = &mut ring.histograms {
+        histograms[RingHistogram::PublishDirect as usize] = RawHistogram::EMPTY;
+    }
+    let text = plain(&capture(vec![ring]), &told(0));
+    let line = text.lines().find(|line| line.starts_with("  publish ")).expect("the row");
+    assert!(line.ends_with("950 offloaded"), "{line}");
 }
 
 #[test]

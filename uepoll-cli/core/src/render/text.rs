@@ -142,8 +142,8 @@ fn attached_word(attached: Attached) -> &'static str {
 fn nothing_seen(report: &Report) -> String {
     format!(
         "No user-polled ring was seen in {}: nobody created one, added to one, waited on one \
-         or published to one; start the program through `uepoll profile -- CMD`, or watch it \
-         for longer while it works (`-p PID -d 30`).",
+         or published to one; watch the program while it works: `uepoll profile -- CMD` starts \
+         it, `uepoll profile -p PID -d 30` takes one that runs.",
         seconds(report.duration_ns)
     )
 }

@@ -156,17 +156,19 @@ fn table(ring: &RingReport, out: &mut Lines) {
     }
     for (id, without) in [
         (FigureId::OffloadDelay, "none needed"),
-        (FigureId::PublishDirect, "none"),
+        (publish_figure(ring), "none"),
         (FigureId::Blocked, "no wait"),
     ] {
+        let name = match id {
+            FigureId::PublishOffloaded => head(FigureId::PublishDirect),
+            id => head(id),
+        };
         match ring.value(id) {
-            Value::Distribution(distribution) => row(
-                head(id),
-                time_cells(distribution),
-                &format!("{}{}", grouped(distribution.count), all_of(id)),
-            ),
-            Value::Absent(_) if is_told(ring, id) => row(head(id), none(), without),
-            _ => row(head(id), none(), "not seen"),
+            Value::Distribution(distribution) => {
+                row(name, time_cells(distribution), &all_of(id, distribution.count));
+            }
+            Value::Absent(_) if nothing_happened(ring, id) => row(name, none(), without),
+            _ => row(name, none(), "not seen"),
         }
     }
     match ring.value(FigureId::Depth) {
@@ -185,18 +187,31 @@ fn table(ring: &RingReport, out: &mut Lines) {
     }
 }
 
+/// Publish latency in the waker, or where all was offloaded, in the worker.
+fn publish_figure(ring: &RingReport) -> FigureId {
+    let is_there = |id| matches!(ring.value(id), Value::Distribution(_));
+    if !is_there(FigureId::PublishDirect) && is_there(FigureId::PublishOffloaded) {
+        FigureId::PublishOffloaded
+    } else {
+        FigureId::PublishDirect
+    }
+}
+
 /// What was counted behind a distribution of times.
-fn all_of(id: FigureId) -> &'static str {
+fn all_of(id: FigureId, count: u64) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    let count = grouped(count);
     match id {
-        FigureId::Blocked => " waits",
-        FigureId::OffloadDelay => " runs",
-        _ => ", all",
+        FigureId::Blocked => format!("{count} wait{plural}"),
+        FigureId::OffloadDelay => format!("{count} run{plural}"),
+        FigureId::PublishOffloaded => format!("{count} offloaded"),
+        _ => format!("{count}, all"),
     }
 }
 
 /// Whether an absent distribution is absent because nothing happened, rather
 /// than because nobody could see it.
-fn is_told(ring: &RingReport, id: FigureId) -> bool {
+fn nothing_happened(ring: &RingReport, id: FigureId) -> bool {
     let counter = match id {
         FigureId::OffloadDelay => FigureId::OffloadRuns,
         FigureId::Blocked => FigureId::Waits,
