@@ -23,7 +23,7 @@ pub fn run() -> Result<(), Error> {
     let _lock = lock(&home)?;
     check_space(&home, NEEDED_BYTES)?;
     eprintln!(
-        "xtask: compiling after each of {} patches: 3 to 6 minutes on 2 cores, 3 GB in {}",
+        "xtask: compiling after each of {} patches: 5 to 10 minutes on 2 cores, 3 GB in {}",
         recipe.patches.len(),
         home.display()
     );
