@@ -31,6 +31,8 @@ enum Command {
     Demo,
     /// Everything that CI runs, on the host and in the virtual machine
     Test(command::test::Args),
+    /// The long runs behind what we claim, into docs/proof.md
+    Prove,
     /// Install what is missing on this machine
     Setup,
     /// Build the eBPF object alone and show what its compiler says
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     let (result, failure) = match Cli::parse().command {
         Command::Demo => (command::demo::run(), 1),
         Command::Test(args) => (command::test::run(args), 1),
+        Command::Prove => (command::prove::run(), 1),
         Command::Setup => (command::setup::run(), 1),
         Command::Ebpf(args) => (command::ebpf::run(args), 1),
         Command::Kernel(args) => (command::kernel::run(args), 1),

@@ -155,20 +155,29 @@ fn profile_counts_what_it_can_with_inline_helpers(bench: &Bench) -> anyhow::Resu
     let arrivals = count(ring, "arrivals")?;
     let written = stress["events_written"].as_u64().context("no events_written")?;
     ensure!(arrivals >= written, "{arrivals} arrivals for {written} writes");
+    // Two callbacks at once see each other's move of tail: inferred, and said.
+    let inferred = ring["inferred"].as_array().context("nothing is marked as inferred")?;
+    ensure!(inferred.contains(&"published".into()), "inferred: {inferred:?}");
     let (published, consumed) = (count(ring, "published")?, count(ring, "consumed")?);
-    ensure!(published == consumed, "{published} published, {consumed} consumed");
-    ensure!(stress["consumed_positions"] == published, "{published}, stress: {stress}");
+    ensure!(stress["consumed_positions"] == consumed, "{consumed}, stress: {stress}");
+    ensure!(published >= consumed, "{published} published, {consumed} consumed");
     Ok(())
 }
 
 fn profile_of_a_running_process_reports_when_it_is_killed(bench: &Bench) -> anyhow::Result<()> {
     let uepoll = bench.uepoll().display();
     // Killed a second after the last probe is in place; it would run for hours.
-    let ran = bench.sh(&format!(
+    let script = format!(
         "{uepoll} stress --events 100000000 >/dev/null & load=$!; \
          (until grep -q ep_eventpoll_release {PROBES}; do sleep 0.1; done; \
           sleep 1; kill -9 $load) & exec {uepoll} profile --json -p $load"
-    ))?;
+    );
+    let mut options = bench.options(&["sh", "-c", &script]);
+    // QEMU 7.2 emulates each processor in a thread, and one of them may still
+    // run a stale breakpoint in a function that is hot while it gets a probe
+    // (seen once: RIP 0). One processor cannot be caught by another.
+    options.cpus = 1;
+    let ran = bench.run_with(&options)?;
     let report: Value = serde_json::from_str(&ran.success()?)?;
     let ring = only_ring(&report)?;
     ensure!(ring["closed"] == true, "{ring}");
