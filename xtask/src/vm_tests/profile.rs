@@ -13,6 +13,8 @@ table![
     profile_times_the_offload_of_a_source_that_wakes_without_flags,
     profile_counts_the_adds_that_bpftrace_counts,
     profile_tells_a_full_ring,
+    profile_marks_a_scribbled_ring_and_goes_on,
+    profile_counts_the_rings_it_has_no_place_for,
     profile_counts_what_it_can_with_inline_helpers,
     profile_of_a_running_process_reports_when_it_is_killed,
     profile_killed_leaves_no_probe,
@@ -139,6 +141,44 @@ fn profile_tells_a_full_ring(bench: &Bench) -> anyhow::Result<()> {
     ensure!(count(ring, "adds")? == 3, "{ring}");
     ensure!(count(ring, "enospc_ring_full")? == 1, "{ring}");
     ensure!(count(ring, "enospc_user_watches")? == 0, "{ring}");
+    Ok(())
+}
+
+fn profile_marks_a_scribbled_ring_and_goes_on(bench: &Bench) -> anyhow::Result<()> {
+    let source = bench.share().join("scribbler.c");
+    let program = bench.share().join("scribbler");
+    std::fs::write(&source, include_str!("scribbler.c"))?;
+    let mut gcc = std::process::Command::new("gcc");
+    let built = gcc.args(["-O1", "-Wall", "-Werror", "-o"]).arg(&program).arg(&source).status()?;
+    ensure!(built.success(), "gcc does not build {}", source.display());
+    let uepoll = bench.uepoll().to_string_lossy().into_owned();
+    let program = program.to_string_lossy();
+    let stdout = bench.run(&[&uepoll, "profile", "--json", "--", &program])?.success()?;
+    let report: Value = serde_json::from_str(&stdout)?;
+    let rings = report["rings"].as_array().context("no rings in the report")?;
+    ensure!(rings.len() == 2, "{} rings in the report", rings.len());
+    let healthy: Vec<&Value> = rings.iter().filter(|ring| ring["corrupt"].is_null()).collect();
+    ensure!(healthy.len() == 1, "{} of 2 rings are not marked as corrupt", healthy.len());
+    ensure!(count(healthy[0], "published")? == 1, "{}", healthy[0]);
+    ensure!(count(healthy[0], "consumed")? == 1, "{}", healthy[0]);
+    let books = healthy[0]["books"].as_array().context("no books")?;
+    ensure!(books.iter().all(|book| book["balance"] == true), "{books:?}");
+    Ok(())
+}
+
+fn profile_counts_the_rings_it_has_no_place_for(bench: &Bench) -> anyhow::Result<()> {
+    let script = format!(
+        "for (1 .. 1100) {{ syscall({}, 1, 1) >= 0 or die $!; }}",
+        uepoll_common::abi::NR_EPOLL_CREATE2
+    );
+    let ran = bench.sh(&format!(
+        "ulimit -n 4096; {} profile --json -- perl -e '{script}'",
+        bench.uepoll().display()
+    ))?;
+    let report: Value = serde_json::from_str(&ran.success()?)?;
+    ensure!(report["rings"].as_array().is_some_and(|rings| rings.len() == 1024), "{report}");
+    let full = &report["loss"]["kinds"]["ring_table_full"];
+    ensure!(*full == 76, "{full} rings without a place, of 1100 for 1024 places");
     Ok(())
 }
 
