@@ -125,7 +125,8 @@ pub struct RingState {
     pub how: u32,
     /// Not 0 if its owner passes the filter.
     pub selected: u32,
-    /// Not 0 since the last reference to its file went away.
+    /// Not 0 since the last reference to its file went away: one of the
+    /// `CLOSING_` constants.
     pub closing: u32,
     /// Items it can hold, from the kernel's own copy.
     pub max_items: u32,
@@ -179,4 +180,12 @@ pub struct RingState {
     pub waiters: [Waiter; WAITERS],
     /// The queue.
     pub pending: [Pending; PENDING],
+}
+
+impl RingState {
+    /// Closed while counting: every event before its final look was counted
+    /// if any was.
+    pub const CLOSING_COUNTED: u32 = 1;
+    /// Closed outside of counting: its final look may show uncounted events.
+    pub const CLOSING_UNCOUNTED: u32 = 2;
 }

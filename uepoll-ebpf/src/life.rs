@@ -297,8 +297,11 @@ pub fn create_exit(fd: i32) {
     if fd < 0 || (phase != Phase::Counting as u32 && phase != Phase::Frames as u32) {
         return;
     }
+    // Before counting begins it may see events that nobody counts.
+    let counting = phase == Phase::Counting as u32;
+    let how = if counting { RingSeen::CREATED } else { RingSeen::MET };
     if let Some(ep) = fields::ep_of_fd(fd)
-        && let Some(ring) = met_by_user(ep, fd, RingSeen::CREATED)
+        && let Some(ring) = met_by_user(ep, fd, how)
         && counts(ring)
         && let Some(state) = maps::state(ring)
     {
@@ -347,10 +350,16 @@ pub fn release_entry(sp: u64, file: u64) {
         set_final(ring, &seen);
     }
     let Some(state) = maps::state(ring) else { return };
+    // Asked after the look: adds that it shows were entered before.
+    let closing = if maps::phase() == Phase::Counting as u32 {
+        RingState::CLOSING_COUNTED
+    } else {
+        RingState::CLOSING_UNCOUNTED
+    };
     // SAFETY: map memory, from `maps::state`. From here on nobody reads the
     // header; callbacks may still come until the release returns.
     unsafe {
-        store(&raw mut (*state).closing, 1);
+        store(&raw mut (*state).closing, closing);
         remove_from_process((*state).owner_tgid, ring);
     }
     if maps::RELEASES.insert(sp, ep, 0).is_err() {

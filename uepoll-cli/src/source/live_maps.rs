@@ -183,12 +183,16 @@ fn capture_of(
     }
 }
 
-/// Head and tail where counting ended. The program did not stop for us: of a
-/// ring that is still open the last look shows events that nobody counted.
+/// Head and tail where counting ended. The program did not stop for us: the
+/// last look may show events that nobody counted, and of a ring that was closed
+/// it may lack some that came while it closed.
 fn end_of_count(state: &RingState) -> (u32, u32) {
-    if state.closing != 0 || state.first_known == 0 {
+    let all_counted = state.closing == RingState::CLOSING_COUNTED && state.first_known != 0;
+    let looked_later = state.final_tail.wrapping_sub(state.counted_tail).cast_signed() > 0;
+    if all_counted && looked_later {
         return (state.final_head, state.final_tail);
     }
+    // Without a counted add, tail as it was when the ring was met.
     let tail = state.counted_tail;
     let beyond = state.final_head.wrapping_sub(tail).cast_signed() > 0;
     // A head beyond the mapped tail is the program's doing, and shown as it is.
@@ -341,8 +345,31 @@ mod tests {
         assert_eq!(end_of_count(&ring), (7, 7));
         (ring.final_head, ring.final_tail) = (5, 12);
         assert_eq!(end_of_count(&ring), (5, 7));
-        ring.closing = 1;
+        ring.closing = RingState::CLOSING_UNCOUNTED;
+        assert_eq!(end_of_count(&ring), (5, 7));
+        ring.closing = RingState::CLOSING_COUNTED;
         assert_eq!(end_of_count(&ring), (5, 12));
+    }
+
+    #[test]
+    fn events_that_came_while_a_ring_closed_are_of_the_run() {
+        let mut ring = state();
+        ring.closing = RingState::CLOSING_COUNTED;
+        (ring.counted_tail, ring.final_head, ring.final_tail) = (9, 7, 7);
+        assert_eq!(end_of_count(&ring), (7, 9));
+    }
+
+    #[test]
+    fn without_a_counted_add_nothing_was_published() {
+        let mut ring = state();
+        ring.first_known = 0;
+        // Met at (3, 4), before counting; two adds that nobody counted.
+        (ring.first_head, ring.first_tail, ring.counted_tail) = (3, 4, 4);
+        (ring.final_head, ring.final_tail) = (6, 6);
+        for closing in [0, RingState::CLOSING_COUNTED, RingState::CLOSING_UNCOUNTED] {
+            ring.closing = closing;
+            assert_eq!(end_of_count(&ring), (4, 4));
+        }
     }
 
     #[test]
