@@ -157,12 +157,23 @@ impl Residency {
     /// statistics, each widened to [`crate::quantile::LEVEL`] for the sampling.
     /// `None` with too few samples beyond it.
     pub fn percentile(&self, percentile: Percentile) -> Option<Bounds> {
+        self.percentile_with(percentile, 0)
+    }
+
+    /// As [`Self::percentile`], beside chosen positions of which nothing is
+    /// known, `unseen` in weight. They are lost when a ring is deep rather than
+    /// at random, so each may have been consumed at once, or never.
+    pub fn percentile_with(&self, percentile: Percentile, unseen: u64) -> Option<Bounds> {
         let samples = self.effective_samples();
         let (low, high) = enclosing_ranks(percentile, samples)?;
-        let weight_of = |rank: f64| rank / samples as f64 * self.total_weight as f64;
+        let all = self.total_weight.saturating_add(unseen);
+        let weight_of = |rank: f64| rank / samples as f64 * all as f64;
         let low = (weight_of(low).floor() as u64).max(1);
-        let high = (weight_of(high).ceil() as u64).min(self.total_weight);
-        let lo = self.lower.lowest_equivalent(value_at_rank(&self.lower, low)?);
+        let high = (weight_of(high).ceil() as u64).min(all);
+        let lo = match low.saturating_sub(unseen) {
+            0 => 0,
+            low => self.lower.lowest_equivalent(value_at_rank(&self.lower, low)?),
+        };
         // Ranks above the consumed ones fall on positions that are still in the
         // ring: nothing bounds them.
         let hi = value_at_rank(&self.upper, high).map(|value| self.upper.highest_equivalent(value));
@@ -178,12 +189,14 @@ impl Residency {
     }
 
     /// Bounds of the mean over the positions the samples stand for, `None`
-    /// without a sample.
-    pub fn mean(&self) -> Option<Bounds> {
+    /// without a sample. `unseen` as in [`Self::percentile_with`].
+    pub fn mean_with(&self, unseen: u64) -> Option<Bounds> {
+        let seen = self.total_weight as f64 / self.total_weight.saturating_add(unseen) as f64;
         (self.samples > 0).then(|| Bounds {
             // A bucket's mean is off by less than its width, 1 %.
-            lo: (self.lower.mean() * 0.99) as u64,
-            hi: (self.unconsumed == 0).then_some((self.upper.mean() * 1.01).ceil() as u64),
+            lo: (self.lower.mean() * 0.99 * seen) as u64,
+            hi: (self.unconsumed == 0 && unseen == 0)
+                .then_some((self.upper.mean() * 1.01).ceil() as u64),
         })
     }
 
@@ -290,6 +303,23 @@ mod tests {
         assert_eq!(median.hi, None);
         assert!(median.lo <= 1000 && median.lo > 900);
         assert_eq!(residency.max().expect("samples").hi, None);
+    }
+
+    #[test]
+    fn positions_that_were_lost_widen_percentiles_to_both_sides() {
+        let mut residency = Residency::default();
+        for n in 1..=1000 {
+            residency.push(Interval { lo_ns: n, hi_ns: Some(n), weight: 1 });
+        }
+        let median = |unseen| residency.percentile_with(Percentile::P50, unseen).expect("enough");
+        let (whole, tenth, most) = (median(0), median(100), median(2000));
+        assert!(tenth.lo < whole.lo && tenth.hi > whole.hi && tenth.hi.is_some());
+        // Whether the 100 were all shorter or all longer than the rest, the
+        // true median, 450 or 550, is inside.
+        assert!(tenth.lo <= 450 && tenth.hi >= Some(550));
+        assert_eq!(most, Bounds { lo: 0, hi: None });
+        let mean = residency.mean_with(1000).expect("samples");
+        assert!(mean.lo <= 251 && mean.hi.is_none());
     }
 
     #[test]

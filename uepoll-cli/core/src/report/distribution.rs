@@ -84,15 +84,17 @@ pub struct IntervalDistribution {
 }
 
 impl IntervalDistribution {
-    /// From the intervals of a ring; `None` without a sample.
-    pub fn build(residency: &Residency) -> Option<Self> {
+    /// From the intervals of a ring, beside chosen positions that were lost,
+    /// `unseen` in weight; `None` without a sample.
+    pub fn build(residency: &Residency, unseen: u64) -> Option<Self> {
         Some(Self {
             samples: residency.samples(),
             effective_samples: residency.effective_samples(),
             unconsumed: residency.unconsumed(),
-            percentiles: Percentile::ALL.map(|percentile| residency.percentile(percentile)),
+            percentiles: Percentile::ALL
+                .map(|percentile| residency.percentile_with(percentile, unseen)),
             max: residency.max()?,
-            mean: residency.mean()?,
+            mean: residency.mean_with(unseen)?,
             bars: bars(residency),
         })
     }

@@ -192,10 +192,12 @@ impl Source<'_> {
                 let stale = self.sum(&[C::WaitsStaleAtOnce]);
                 self.share(stale, self.sum(&[C::Waits]), "nobody waited")
             }
-            F::Residency => match IntervalDistribution::build(&self.told.residency) {
-                Some(distribution) => Value::Interval(distribution),
-                None => Value::Absent("no position was sampled".into()),
-            },
+            F::Residency => {
+                match IntervalDistribution::build(&self.told.residency, self.unseen()) {
+                    Some(distribution) => Value::Interval(distribution),
+                    None => Value::Absent("no position was sampled".into()),
+                }
+            }
             F::OffloadDelay => self.distribution(RingHistogram::OffloadDelay),
             F::OffloadRun => self.distribution(RingHistogram::OffloadRun),
             F::OffloadWakeups => self.count(&[C::WakeupsKeyless]),
@@ -221,6 +223,13 @@ impl Source<'_> {
 
     fn sum(&self, counters: &[RingCounter]) -> u64 {
         counters.iter().map(|which| self.ring.counters.get(*which)).fold(0, u64::saturating_add)
+    }
+
+    /// Weight of chosen positions of which nothing is known: no less than it
+    /// was, since the sample shift only grows.
+    fn unseen(&self) -> u64 {
+        let lost = self.sum(&[RingCounter::SampledPendingFull, RingCounter::SampledLost]);
+        lost.saturating_mul(1u64.checked_shl(self.ring.sample_shift).unwrap_or(u64::MAX))
     }
 
     fn accuracy(&self) -> Accuracy {
