@@ -1,6 +1,7 @@
 //! The ring itself: what `ep_add_event_to_uring` did (a new slot, or merged
 //! into an item that was ready), at which position, and items removed from it.
 
+use uepoll_common::abi::{EPOLLREMOVED, MAX_ITEMS};
 use uepoll_common::counter::{HostCounter, RING_COUNTERS, RingCounter, RingHistogram};
 use uepoll_common::state::{ACTIVE_RINGS, Phase, RingState};
 
@@ -208,9 +209,25 @@ pub fn published(frame: &AddFrame, state: *mut RingState, counters: *mut [u64; R
     let Some(tail) = fields::tail_of(frame.ep, frame.header) else { return };
     // SAFETY: map memory, from `maps::state`.
     store(unsafe { &raw mut (*state).counted_tail }, tail);
-    let Some(seen) = snapshot::take(state, counters, ring, frame.header, exit_ns) else { return };
+    let Some(mut seen) = snapshot::take(state, counters, ring, frame.header, exit_ns) else {
+        return;
+    };
     if seen.sane {
-        maps::record_in(ring, RingHistogram::Depth, u64::from(tail.wrapping_sub(seen.head)));
+        let mut depth = tail.wrapping_sub(seen.head);
+        // SAFETY: map memory, from `maps::state`.
+        if depth > unsafe { (*state).max_items }.wrapping_add(MAX_ITEMS) {
+            if fields::add_probed() != 0 {
+                // Under ep->lock tail does not move: the program has forged
+                // both words in the mapping.
+                maps::count_in(counters, RingCounter::HeadBeyondTail);
+                seen.sane = false;
+            }
+            // Without the lock others have published, and head has followed.
+            depth = seen.tail.wrapping_sub(seen.head);
+        }
+        if seen.sane {
+            maps::record_in(ring, RingHistogram::Depth, u64::from(depth));
+        }
     }
     if tail.wrapping_sub(frame.tail) != 1 {
         return maps::count_in(counters, RingCounter::PositionsAmbiguous);
@@ -244,7 +261,12 @@ fn chosen(position: u32, shift: u32) -> bool {
     if shift == 0 {
         return true;
     }
-    position.wrapping_mul(fields::salt() | 1) >> (32u32.wrapping_sub(shift) & 31) == 0
+    // Murmur's finalizer: a product alone would choose positions in steps of
+    // three lengths only, and with an unlucky salt in runs.
+    let mut hash = position ^ fields::salt();
+    hash = (hash ^ hash >> 16).wrapping_mul(0x85eb_ca6b);
+    hash = (hash ^ hash >> 13).wrapping_mul(0xc2b2_ae35);
+    (hash ^ hash >> 16) >> (32u32.wrapping_sub(shift) & 31) == 0
 }
 
 /// Raises the ring's sample shift when it has sampled more than its budget in
@@ -314,7 +336,8 @@ pub fn remove_entry(item: u64) {
     maps::count(ring, RingCounter::Removed);
     let ready =
         fields::bit_of_item(item).and_then(|bit| fields::ready_events(header, bit)).unwrap_or(0);
-    if ready != 0 {
+    // EPOLLREMOVED alone is what an earlier item of this number left behind.
+    if ready & !EPOLLREMOVED != 0 {
         maps::count(ring, RingCounter::RemovedReady);
     }
 }
