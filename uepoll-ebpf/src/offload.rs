@@ -81,8 +81,11 @@ pub fn work_entry(work: u64) {
         // SAFETY: map memory; a place that changed hands gives a clock of
         // another wake-up, never anything else.
         let queued_ns = load(queued_ns);
-        let _ = maps::OFFLOADS.remove(item);
-        maps::record_in(ring, RingHistogram::OffloadDelay, now_ns.wrapping_sub(queued_ns));
+        // A later one has queued the next run, and is that run's to take.
+        if queued_ns <= now_ns {
+            let _ = maps::OFFLOADS.remove(item);
+            maps::record_in(ring, RingHistogram::OffloadDelay, now_ns - queued_ns);
+        }
     }
 }
 

@@ -180,6 +180,12 @@ pub fn offer(ring: u32, sample: &Sample, head: u32, after_ns: u64) {
     {
         return maps::count(ring, RingCounter::SampledPendingFull);
     }
+    // Whoever holds the next place alone can move on. If somebody has, between
+    // our read and our claim, this place is behind the queue.
+    if load(next) != at {
+        swap_if(word, Pending::STATE_WRITING, Pending::STATE_FREE);
+        return maps::count(ring, RingCounter::SampledPendingFull);
+    }
     // SAFETY: map memory, from `place`, ours while it is being written.
     unsafe {
         (*place).position = sample.position;

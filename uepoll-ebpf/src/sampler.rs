@@ -82,8 +82,11 @@ fn look_at(entry: u32) -> u32 {
 #[inline(always)]
 fn check_header(ring: u32) -> bool {
     let Some(state) = maps::state(ring) else { return false };
-    // SAFETY: map memory, from `maps::state`.
-    let right = unsafe { fields::header_right((*state).ep, (*state).header) };
+    // SAFETY: map memory, from `maps::state`. A ring that closed meanwhile may
+    // have lost its header: what was read says nothing.
+    let right = unsafe {
+        fields::header_right((*state).ep, (*state).header) || load(&raw const (*state).closing) != 0
+    };
     // SAFETY: as above.
     let wrong = unsafe { &raw mut (*state).header_wrong };
     if !right && load(wrong) == 0 {

@@ -77,6 +77,12 @@ pub fn wait_entry(epfd: i32) {
     if maps::phase() != Phase::Counting as u32 {
         return;
     }
+    let thread = life::thread();
+    // A 32-bit call leaves its frame behind, having no exit that is traced: it
+    // must not be taken for this call's.
+    if maps::WAITS.get_ptr(thread).is_some() {
+        let _ = maps::WAITS.remove(thread);
+    }
     let Some((_, ring)) = life::met_by_fd(epfd) else { return };
     if !life::selected(ring) {
         return;
@@ -90,7 +96,7 @@ pub fn wait_entry(epfd: i32) {
         ring,
         reserved: 0,
     };
-    if maps::WAITS.insert(life::thread(), frame, 0).is_err() {
+    if maps::WAITS.insert(thread, frame, 0).is_err() {
         maps::count_host(HostCounter::ThreadMapFull);
     }
 }
