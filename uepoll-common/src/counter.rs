@@ -78,6 +78,8 @@ counters! {
         SampledSent,
         /// Sampled positions lost to a full ring buffer.
         SampledLost,
+        /// Sampled positions dropped because head or tail contradicted itself.
+        SampledDoubtful,
         /// Sampled positions that found no free place among the pending.
         SampledPendingFull,
         /// New slots whose exact position could not be told.

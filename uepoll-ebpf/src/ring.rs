@@ -241,7 +241,7 @@ pub fn published(frame: &AddFrame, state: *mut RingState, counters: *mut [u64; R
     maps::count_in(counters, RingCounter::SampledDue);
     hold_to_budget(state, exit_ns);
     if !seen.sane {
-        return maps::count_in(counters, RingCounter::SampledLost);
+        return maps::count_in(counters, RingCounter::SampledDoubtful);
     }
     let sample = Sample {
         position,

@@ -238,6 +238,7 @@ fn samples_equation(ring: &RingCapture, told: &RingCorrelated) -> Equation {
         vec![
             term("received", told.resolved),
             term("lost", count(RingCounter::SampledLost)),
+            term("doubtful", count(RingCounter::SampledDoubtful)),
             term("found no place", count(RingCounter::SampledPendingFull)),
         ],
     )
@@ -358,7 +359,10 @@ mod tests {
         assert_eq!(samples_equation(&ring, &told(6)).balance, Balance::Balanced);
         let short = samples_equation(&ring, &told(5));
         assert_eq!(short.balance, Balance::Unbalanced);
-        assert_eq!(short.to_string(), "due 10 != received 5 + lost 4 + found no place 0");
+        assert_eq!(
+            short.to_string(),
+            "due 10 != received 5 + lost 4 + doubtful 0 + found no place 0"
+        );
     }
 
     #[test]

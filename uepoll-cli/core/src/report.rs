@@ -153,7 +153,12 @@ impl Report {
 
     /// Everything missed, in all.
     pub fn loss_total(&self) -> u64 {
-        self.loss.iter().map(|row| row.count).fold(0, u64::saturating_add)
+        self.loss.iter().filter_map(|row| row.count).fold(0, u64::saturating_add)
+    }
+
+    /// Whether some kind of loss cannot be known here.
+    pub fn loss_unknown(&self) -> bool {
+        self.loss.iter().any(|row| row.count.is_none())
     }
 
     /// Rings whose header cannot be believed.

@@ -15,6 +15,17 @@ use uepoll_core::render::text::{TextOptions, WIDTH, render};
 use uepoll_core::render::{Charset, json};
 use uepoll_core::report::Report;
 
+#[test]
+fn loss_that_cannot_be_known_is_not_called_none() {
+    let mut capture = capture(vec![busy_ring(0)]);
+    capture.loss.probe_misses = None;
+    let text = text_of(&capture, &told(0), false, Charset::Utf8);
+    assert!(text.contains("loss none seen"), "{text}");
+    assert!(text.contains("not known: hits that kprobes missed"), "{text}");
+    let json = json::render(&Report::build(&capture, &told(0)));
+    assert!(json.contains("\"probe_misses\": null"), "{json}");
+}
+
 /// Compares with the expected file, or writes it where that is asked for.
 fn expect(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/expected").join(name);

@@ -123,6 +123,7 @@ pub const POINTS: &[Point] = &[
         site: Site::Function("do_epoll_wait", 4),
         programs: &["wait_entry"],
         lost: "waits, ESTALE, blocked time, and who waits",
+        never_seen: "waits of 32-bit programs",
         ..POINT
     },
     Point {

@@ -16,6 +16,9 @@ pub const WIDTH: usize = 80;
 /// below, they are the jitter of starting and stopping.
 const SHORTFALL_TOLD: f64 = 0.05;
 
+/// Why a kind of loss can be unknown.
+const UNKNOWN: &str = "Linux before 6.7 does not tell, later ones only CAP_SYS_ADMIN";
+
 /// What matters of the reader's terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TextOptions {
@@ -160,8 +163,12 @@ fn doubts(report: &Report, out: &mut Lines) {
         out.wrapped("", &format!("books of {name}, {}: {equation}", equation.name));
     }
     // Absent probes are named one by one below.
-    for row in report.loss.iter().filter(|row| row.count > 0 && row.key != PROBES_ABSENT) {
-        out.wrapped("", &format!("lost: {} {}", grouped(row.count), row.what));
+    for row in report.loss.iter().filter(|row| row.key != PROBES_ABSENT) {
+        match row.count {
+            Some(0) => {}
+            Some(count) => out.wrapped("", &format!("lost: {} {}", grouped(count), row.what)),
+            None => out.wrapped("", &format!("not known: {} ({UNKNOWN})", row.what)),
+        }
     }
     for row in report.plan.iter().filter(|row| row.attached == Attached::Missing) {
         if let Some(lost) = &row.lost {
@@ -195,6 +202,7 @@ fn trust_line(report: &Report, out: &mut Lines) {
         "books balance".into()
     };
     let loss = match report.loss_total() {
+        0 if report.loss_unknown() => "loss none seen".into(),
         0 => "loss none".into(),
         total => format!("loss {}", grouped(total)),
     };

@@ -19,8 +19,8 @@ pub struct LossRow {
     pub key: &'static str,
     /// For people: what was missed.
     pub what: &'static str,
-    /// How often.
-    pub count: u64,
+    /// How often; `None` where the kernel does not tell us.
+    pub count: Option<u64>,
 }
 
 /// Every kind of loss, also those that did not occur.
@@ -30,7 +30,7 @@ pub struct LossRow {
 pub fn rows(capture: &Capture, told: &Correlated) -> Vec<LossRow> {
     let host = |counter| capture.host_counters.get(counter);
     let rings = |counter| sum_of(&capture.rings, counter);
-    let row = |key, what, count| LossRow { key, what, count };
+    let row = |key, what, count| LossRow { key, what, count: Some(count) };
     let absent = capture.plan.iter().filter(|row| is_absent(row)).count();
     vec![
         row(
@@ -38,12 +38,11 @@ pub fn rows(capture: &Capture, told: &Correlated) -> Vec<LossRow> {
             "hits missed because another program ran on their CPU",
             capture.loss.recursion_misses,
         ),
-        row(
-            "probe_misses",
-            "hits that kprobes missed",
-            // Where the kernel does not tell, the report says so elsewhere.
-            capture.loss.probe_misses.unwrap_or(0),
-        ),
+        LossRow {
+            key: "probe_misses",
+            what: "hits that kprobes missed",
+            count: capture.loss.probe_misses,
+        },
         row(
             "stack_overflows",
             "hits nested deeper than the per-CPU stacks",
@@ -62,8 +61,7 @@ pub fn rows(capture: &Capture, told: &Correlated) -> Vec<LossRow> {
         row(
             "samples_doubtful",
             "samples dropped because head or tail contradicted themselves",
-            // Those that found the buffer full are counted by the host too.
-            rings(RingCounter::SampledLost).saturating_sub(host(HostCounter::ReservesFailed)),
+            rings(RingCounter::SampledDoubtful),
         ),
         row("records_bad", "records that could not be decoded", capture.loss.bad_records),
         row(

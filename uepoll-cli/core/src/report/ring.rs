@@ -228,7 +228,11 @@ impl Source<'_> {
     /// Weight of chosen positions of which nothing is known: no less than it
     /// was, since the sample shift only grows.
     fn unseen(&self) -> u64 {
-        let lost = self.sum(&[RingCounter::SampledPendingFull, RingCounter::SampledLost]);
+        let lost = self.sum(&[
+            RingCounter::SampledPendingFull,
+            RingCounter::SampledLost,
+            RingCounter::SampledDoubtful,
+        ]);
         lost.saturating_mul(1u64.checked_shl(self.ring.sample_shift).unwrap_or(u64::MAX))
     }
 
