@@ -232,7 +232,8 @@ impl<'a> Intake<'a> {
         let think = self.shared.config.think;
         if !think.is_zero() {
             let start = Instant::now();
-            while start.elapsed() < think {
+            // Who stops the run does not wait for the rest of its work.
+            while start.elapsed() < think && !self.shared.ended() {
                 hint::spin_loop();
             }
         }
