@@ -216,11 +216,11 @@ fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
 }
 
 /// Writes to stdout; a reader that has gone away is no fault.
-fn print(text: &str) -> io::Result<()> {
+fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        result => result.context("cannot write the result on stdout"),
     }
 }
 

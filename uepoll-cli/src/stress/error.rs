@@ -98,7 +98,10 @@ pub enum StressError {
     },
 
     /// A thread could not be started.
-    #[error("starting thread {name}: {source}")]
+    #[error(
+        "starting thread {name}: {source}; use fewer --producers, or raise what limits threads \
+         (ulimit -u, pids.max of the control group, kernel.threads-max)"
+    )]
     Thread {
         /// Its name.
         name: String,
