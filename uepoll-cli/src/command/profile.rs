@@ -61,12 +61,13 @@ fn watch(options: &WatchOptions) -> anyhow::Result<u8> {
         let signals = Signals::take()?;
         watched.until_over(signals, options.duration, target.as_ref(), None).await
     })?;
+    // Before the report: taking the probes off takes time of its own.
+    let watched_s = started.elapsed().as_secs_f64();
     let mut report = watched.report()?;
     if let Some(target) = &target {
         report.notes.extend(target_note(target));
         if ended == Ended::TargetGone {
-            let after_s = started.elapsed().as_secs_f64();
-            let note = format!("process {} ended after {after_s:.1} s", target.pid);
+            let note = format!("process {} ended after {watched_s:.1} s", target.pid);
             report.notes.push(note);
         }
     }
