@@ -44,6 +44,9 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         tally.failed += vm.failed;
     }
     println!("{} passed, {} failed", tally.passed, tally.failed);
+    if tally == Tally::default() {
+        bail!("no test's name contains `{filter}`");
+    }
     Ok(u8::from(tally.failed > 0))
 }
 
