@@ -137,7 +137,10 @@ impl Compiler {
     fn named(rustc: PathBuf) -> Result<Self, String> {
         let shown = rustc.display();
         let Some(root) = sysroot(&rustc) else {
-            return Err(format!("{COMPILER_VARIABLE} is {shown}, which does not run as a rustc"));
+            return Err(format!(
+                "{COMPILER_VARIABLE} is {shown}, which does not run as a rustc: name another, or \
+                 unset it and run `cargo xtask setup`"
+            ));
         };
         let build_std = !has_target(&root);
         if build_std && !has_sources(&root) {
