@@ -2,9 +2,11 @@
 //! code. Everything else is elsewhere.
 
 mod command;
+mod duration;
 mod exit;
 mod kernel;
 mod options;
+mod output;
 mod probe;
 mod source;
 mod stress;

@@ -3,7 +3,7 @@
 //! uepoll-core's.
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -17,6 +17,7 @@ use super::child::Held;
 use super::target::{Target, TargetError, host_pid_of};
 use crate::exit::{self, CannotRun, Usage};
 use crate::options::WatchOptions;
+use crate::output;
 use crate::source::live::{Live, LiveOptions};
 
 /// How often the ring buffer is drained, and the process looked after.
@@ -282,18 +283,14 @@ fn tell_progress(what: &str) {
     }
 }
 
-/// Writes the report on stdout. A reader who has gone away is no failure.
+/// Writes the report on stdout.
 fn print(report: &Report, options: &WatchOptions) -> anyhow::Result<()> {
     let text = if options.json {
         json::render(report)
     } else {
         text::render(report, text::TextOptions { charset: charset(), verbose: options.verbose })
     };
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write the report on stdout"),
-    }
+    output::print("report", &text)
 }
 
 /// What the locale can show: the first of its variables that is set decides.

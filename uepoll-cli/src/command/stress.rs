@@ -1,6 +1,6 @@
 //! `uepoll stress`: arguments in, report out. The run itself is in `stress/`.
 
-use std::io::{self, Write};
+use std::io;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +14,15 @@ use uepoll_common::abi::MAX_ITEMS;
 use uepoll_common::consumer::UserPollError;
 
 use crate::exit::{self, CannotRun};
+use crate::output;
 use crate::stress::config::{Config, Mode, SourceKind};
 use crate::stress::error::StressError;
 use crate::stress::outcome::Outcome;
 use crate::stress::record::SCHEMA;
 use crate::stress::{self, sweep};
+
+/// What is printed, as an error names it.
+const RESULT: &str = "result";
 
 /// Sources that are named when they do not match; the others are counted.
 const MOST_NAMED: usize = 8;
@@ -58,7 +62,7 @@ pub struct Args {
     spin: Option<u64>,
 
     /// Work of the consumer for each event, on the CPU: 10us, 1ms
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0")]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, default_value = "0")]
     think: Duration,
 
     /// Events per second in total [default: as fast as it goes]
@@ -70,7 +74,7 @@ pub struct Args {
     sweep: bool,
 
     /// Give up when nothing moved for so long
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, default_value = "30s")]
     stall_after: Duration,
 
     /// The result as JSON
@@ -132,9 +136,9 @@ impl Args {
 fn run_once(args: &Args, config: &Config, stop: &AtomicBool) -> anyhow::Result<u8> {
     let outcome = stress::run(config, stop)?;
     if args.json {
-        print(&json(&outcome.record())?)?;
+        output::print(RESULT, &json(&outcome.record())?)?;
     } else {
-        print(&outcome.text())?;
+        output::print(RESULT, &outcome.text())?;
     }
     Ok(judged(&outcome))
 }
@@ -152,22 +156,22 @@ fn run_sweep(args: &Args, config: &Config, stop: &AtomicBool) -> anyhow::Result<
         if args.json {
             runs.extend(row.iter().map(Outcome::record));
         } else {
-            print(&(header.take().unwrap_or_default() + &sweep::line(&row)))?;
+            output::print(RESULT, &(header.take().unwrap_or_default() + &sweep::line(&row)))?;
         }
         Ok(code == 0 && !stop.load(Ordering::Relaxed))
     })?;
     let complete = code == 0 && !stop.load(Ordering::Relaxed);
-    if args.json {
-        print(&json(
-            &serde_json::json!({ "schema": SCHEMA, "complete": complete, "runs": runs }),
-        )?)?;
+    let end = if args.json {
+        json(&serde_json::json!({ "schema": SCHEMA, "complete": complete, "runs": runs }))?
     } else {
-        print(match (code, complete) {
+        match (code, complete) {
             (0, true) => "lost none\n",
             (0, false) => "lost none (stopped; the last row is not complete)\n",
             _ => "LOST: see the sentences on stderr\n",
-        })?;
-    }
+        }
+        .into()
+    };
+    output::print(RESULT, &end)?;
     Ok(code)
 }
 
@@ -215,36 +219,6 @@ fn json(value: &impl serde::Serialize) -> serde_json::Result<String> {
     serde_json::to_string_pretty(value).map(|text| text + "\n")
 }
 
-/// Writes to stdout; a reader that has gone away is no fault.
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.context("cannot write the result on stdout"),
-    }
-}
-
-/// `5`, `5s`, `500ms`, `10us`, `300ns`, `5m`: a whole number and a unit,
-/// seconds without one.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "a whole number and a unit are needed, as 500ms, 5s or 5m".to_owned())?;
-    match unit {
-        "ns" => Ok(Duration::from_nanos(number)),
-        "us" => Ok(Duration::from_micros(number)),
-        "ms" => Ok(Duration::from_millis(number)),
-        "" | "s" => Ok(Duration::from_secs(number)),
-        "m" => number
-            .checked_mul(60)
-            .map(Duration::from_secs)
-            .ok_or_else(|| "longer than can be counted".to_owned()),
-        unit => Err(format!("unknown unit {unit:?}: use ns, us, ms, s or m")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -287,14 +261,5 @@ mod tests {
             let error = config(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");
         }
-    }
-
-    #[test]
-    fn durations_have_units() {
-        assert_eq!(duration("5"), Ok(Duration::from_secs(5)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("10us"), Ok(Duration::from_micros(10)));
-        assert_eq!(duration("5m"), Ok(Duration::from_secs(300)));
-        assert!(duration("").is_err() && duration("-1s").is_err());
     }
 }

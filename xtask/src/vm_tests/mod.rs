@@ -3,6 +3,7 @@
 //! `TESTS`, and fails by returning an error.
 
 mod bench;
+mod crates;
 mod epoll_create2;
 mod profile;
 mod runner;
@@ -27,7 +28,8 @@ macro_rules! table {
 use table;
 
 /// All of them, in the order in which they run.
-const ALL: [&[Test]; 4] = [runner::TESTS, epoll_create2::TESTS, stress::TESTS, profile::TESTS];
+const ALL: [&[Test]; 5] =
+    [runner::TESTS, epoll_create2::TESTS, crates::TESTS, stress::TESTS, profile::TESTS];
 
 /// How many passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
