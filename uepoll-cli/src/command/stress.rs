@@ -254,7 +254,7 @@ mod tests {
             ("--rate 0", "--rate"),
             ("--producers 8 --items 4", "each producer needs a source"),
             ("--mode epoll --spin 5", "--spin counts empty polls of the ring"),
-            ("--think 5h", "unknown unit"),
+            ("--think 5x", "no length of time"),
             ("--stall-after 0", "would end every run"),
             ("--sweep --items 4", "cannot be used with"),
         ] {
