@@ -51,6 +51,9 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     if args.shell && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         bail!("--shell needs a terminal on stdin and stdout; without one, give a CMD alone");
     }
+    if let Some(share) = args.share.as_deref().filter(|share| !share.is_dir()) {
+        bail!("--share {}: there is no such folder; make it first", share.display());
+    }
     let share = args.share.unwrap_or_else(|| paths::cache().join("share"));
     let options = VmOptions {
         kernel: kernel::image(&args.kernel)?,
