@@ -232,8 +232,11 @@ impl Live {
         self.poll(sink);
         let mut left = Vec::new();
         let rings = live_maps::rings(&self.probes, &mut |record| left.push(record))?;
-        self.poll(sink);
-        left.into_iter().for_each(&mut *sink);
+        let mut late = Vec::new();
+        self.poll(&mut |record| late.push(record));
+        // What was still pending when its ring was read may have been sent since.
+        left.retain(|kept| !late.iter().any(|sent| is_of_same_position(kept, sent)));
+        late.into_iter().chain(left).for_each(&mut *sink);
         let host_counters = live_maps::host_counters(&self.probes)?;
         let (cost, recursion_misses) = self.cost(own_cpu_ns);
         let ticks_expected =
@@ -360,6 +363,14 @@ fn salt() -> u32 {
 fn release() -> String {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     release.trim().to_owned()
+}
+
+/// Whether both tell what became of one sampled position.
+fn is_of_same_position(a: &Record, b: &Record) -> bool {
+    match (a, b) {
+        (Record::Resolved(a), Record::Resolved(b)) => (a.ring, a.position) == (b.ring, b.position),
+        _ => false,
+    }
 }
 
 /// Whether the CPU is QEMU's own emulation, whose timings are ratios only.
