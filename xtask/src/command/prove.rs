@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::test::build_release;
 use crate::kernel::Flavour;
 use crate::vm_tests::Bench;
+use crate::vm_tests::profile::{LOAD, beside_bpftrace};
 use crate::{kernel, paths, setup, span};
 
 /// Sources, and how many events of each: the last two are slow to make.
@@ -23,9 +24,6 @@ const SOURCES: [(&str, &str); 5] = [
 
 /// Runs of each source on the ordinary kernel.
 const RUNS: usize = 3;
-
-/// Eight producers, as everywhere.
-const LOAD: [&str; 6] = ["stress", "--json", "--producers", "8", "--items", "8"];
 
 /// The loads whose books are checked: most writes merged, most published.
 const BOOKS: [(&str, &[&str]); 2] =
@@ -68,7 +66,7 @@ fn books(bench: &Bench, page: &mut String) -> anyhow::Result<()> {
     );
     for (name, load) in BOOKS {
         eprintln!("xtask: books, {name}");
-        let (report, stress, adds) = beside_bpftrace(bench, load)?;
+        let (report, stress, adds) = beside_bpftrace(bench, load, TIME_LIMIT)?;
         let ring = &report["rings"][0]["figures"];
         let of = |figure: &str| ring[figure].as_u64().with_context(|| format!("{figure}: {ring}"));
         let written = stress["events_written"].as_u64().context("no events_written")?;
@@ -87,36 +85,6 @@ fn books(bench: &Bench, page: &mut String) -> anyhow::Result<()> {
         )?;
     }
     Ok(())
-}
-
-/// The report of profile, that of stress, and bpftrace's count of adds.
-fn beside_bpftrace(bench: &Bench, load: &[&str]) -> anyhow::Result<(Value, Value, u64)> {
-    // bpftrace takes a command without quotes: a script in the shared folder.
-    let (uepoll, share) = (bench.uepoll().display(), bench.share());
-    let file = |name: &str| share.join(name);
-    let load = [&LOAD[..], load].concat().join(" ");
-    let line = format!(
-        "exec {uepoll} profile --json -- {uepoll} {load} >{} 2>{}\n",
-        file("profile.json").display(),
-        file("stress.json").display()
-    );
-    std::fs::write(file("load.sh"), line)?;
-    let probe = "kprobe:ep_add_event_to_uring { @adds = count(); }";
-    let inner = format!("/bin/sh {}", file("load.sh").display());
-    let mut options = bench.options(&["bpftrace", "-e", probe, "-c", &inner]);
-    options.time_limit = TIME_LIMIT;
-    let stdout = bench.run_with(&options)?.success()?;
-    let adds = stdout
-        .lines()
-        .find_map(|line| line.strip_prefix("@adds: "))
-        .with_context(|| format!("bpftrace printed {stdout:?}"))?
-        .trim()
-        .parse()?;
-    let read = |name: &str| -> anyhow::Result<Value> {
-        let text = std::fs::read_to_string(file(name))?;
-        serde_json::from_str(&text).with_context(|| format!("{name}: {text}"))
-    };
-    Ok((read("profile.json")?, read("stress.json")?, adds))
 }
 
 /// Nothing is lost, whatever the events come from.

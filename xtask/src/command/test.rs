@@ -94,7 +94,8 @@ fn counted(line: &str) -> Option<Tally> {
     Some(Tally { passed: count("passed")?, failed: count("failed")? })
 }
 
-fn cargo() -> Command {
+/// The cargo that runs us, in the project's root.
+pub fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(paths::project());
     command

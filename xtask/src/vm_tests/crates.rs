@@ -1,12 +1,12 @@
 //! The tests of our crates that need a ring: ignored on the host, run here.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, ensure};
 
 use super::{Bench, table};
-use crate::paths;
+use crate::command::test::cargo;
 
 table![tests_of_the_crates_that_need_a_ring_pass];
 
@@ -23,9 +23,7 @@ fn tests_of_the_crates_that_need_a_ring_pass(bench: &Bench) -> anyhow::Result<()
 
 /// The unit tests of the crates that have such tests, built.
 fn test_programs() -> anyhow::Result<Vec<PathBuf>> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let out = Command::new(cargo)
-        .current_dir(paths::project())
+    let out = cargo()
         .args(["test", "--no-run", "--quiet", "--lib", "--bins", "--message-format=json"])
         .stderr(Stdio::inherit())
         .output()

@@ -5,7 +5,7 @@
 mod bench;
 mod crates;
 mod epoll_create2;
-mod profile;
+pub mod profile;
 mod runner;
 mod stress;
 

@@ -1,6 +1,9 @@
 //! `uepoll profile` on a real ring: its books against what the producers wrote
 //! and against another tracer's count, and what it does where it cannot run.
 
+use std::path::Path;
+use std::time::Duration;
+
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
@@ -26,7 +29,7 @@ table![
 const PROBES: &str = "/sys/kernel/debug/kprobes/list";
 
 /// A load of eight producers on eight items, in JSON.
-const LOAD: [&str; 6] = ["stress", "--json", "--producers", "8", "--items", "8"];
+pub const LOAD: [&str; 6] = ["stress", "--json", "--producers", "8", "--items", "8"];
 
 /// `uepoll profile` of `uepoll stress` with these options: both reports.
 fn profiled(bench: &Bench, load: &[&str]) -> anyhow::Result<(Value, Value)> {
@@ -100,30 +103,52 @@ fn profile_times_the_offload_of_a_source_that_wakes_without_flags(
 }
 
 fn profile_counts_the_adds_that_bpftrace_counts(bench: &Bench) -> anyhow::Result<()> {
-    let uepoll = bench.uepoll().display();
+    let limit = bench.options(&["true"]).time_limit;
+    let (report, stress, theirs) = beside_bpftrace(bench, &["--events", "50000"], limit)?;
+    check_books(&report, &stress)?;
+    let ring = only_ring(&report)?;
+    let ours = count(ring, "published")? + count(ring, "merged")?;
+    ensure!(ours == theirs && ours == 50_000, "we counted {ours} adds, bpftrace {theirs}");
+    Ok(())
+}
+
+/// `uepoll profile` of `uepoll stress` with these options, and bpftrace beside
+/// them: both reports, and bpftrace's count of adds.
+///
+/// # Errors
+/// If one of the three fails, or takes longer than the limit.
+pub fn beside_bpftrace(
+    bench: &Bench,
+    load: &[&str],
+    time_limit: Duration,
+) -> anyhow::Result<(Value, Value, u64)> {
     // bpftrace takes a command without quotes: a script in the shared folder.
-    std::fs::create_dir_all(bench.share())?;
-    let (script, out) = (bench.share().join("load.sh"), bench.share().join("profile.json"));
-    let load = [&LOAD[..], &["--events", "50000"]].concat().join(" ");
-    let line = format!("exec {uepoll} profile --json -- {uepoll} {load} >{}\n", out.display());
+    let (uepoll, share) = (bench.uepoll().display(), bench.share());
+    let [script, profile, stress] =
+        ["load.sh", "profile.json", "stress.json"].map(|name| share.join(name));
+    let load = [&LOAD[..], load].concat().join(" ");
+    let line = format!(
+        "exec {uepoll} profile --json -- {uepoll} {load} >{} 2>{}\n",
+        profile.display(),
+        stress.display()
+    );
     std::fs::write(&script, line)?;
     let probe = "kprobe:ep_add_event_to_uring { @adds = count(); }";
-    let command = ["bpftrace", "-e", probe, "-c", &format!("/bin/sh {}", script.display())];
-    let stdout = bench.run(&command)?.success()?;
-    let theirs: u64 = stdout
+    let inner = format!("/bin/sh {}", script.display());
+    let mut options = bench.options(&["bpftrace", "-e", probe, "-c", &inner]);
+    options.time_limit = time_limit;
+    let stdout = bench.run_with(&options)?.success()?;
+    let adds = stdout
         .lines()
         .find_map(|line| line.strip_prefix("@adds: "))
         .with_context(|| format!("bpftrace printed {stdout:?}"))?
         .trim()
         .parse()?;
-    let report: Value = serde_json::from_slice(&std::fs::read(out)?)?;
-    let ring = only_ring(&report)?;
-    let mut ours = 0;
-    for figure in ["published", "merged"] {
-        ours += count(ring, figure)?;
-    }
-    ensure!(ours == theirs && ours == 50_000, "we counted {ours} adds, bpftrace {theirs}");
-    Ok(())
+    let read = |path: &Path| -> anyhow::Result<Value> {
+        let text = std::fs::read_to_string(path)?;
+        serde_json::from_str(&text).with_context(|| format!("{}: {text}", path.display()))
+    };
+    Ok((read(&profile)?, read(&stress)?, adds))
 }
 
 fn profile_tells_a_full_ring(bench: &Bench) -> anyhow::Result<()> {
