@@ -96,6 +96,19 @@ counters! {
         Snapshots,
         /// Snapshots that saw an empty ring.
         SnapshotsEmpty,
+        /// Looks of the sampler at this ring.
+        SamplerLooks,
+        /// Of these, looks that saw the slot at head empty while an add for
+        /// exactly that position was under way: whoever consumes there spins.
+        SlotSpinSightings,
+        /// Sampler ticks that found a consumer of this ring on the CPU.
+        ConsumerTicks,
+        /// Of these, ticks in user mode while the ring was empty.
+        ConsumerTicksEmpty,
+        /// Ends of spin episodes told by the consumer's own probe.
+        SpinEpisodes,
+        /// Iterations of these.
+        SpinIterations,
     }
 }
 
@@ -135,6 +148,11 @@ pub enum RingHistogram {
     Blocked,
     /// tail - head at each publish (items, not nanoseconds).
     Depth,
+    /// Entry to exit of the add that made a new slot: no longer than this was
+    /// tail ahead of the slot.
+    SlotExposure,
+    /// Last wake-up of a sleeping waiter to the return of its wait.
+    WakeUp,
 }
 
 impl RingHistogram {
@@ -146,6 +164,8 @@ impl RingHistogram {
         Self::OffloadRun,
         Self::Blocked,
         Self::Depth,
+        Self::SlotExposure,
+        Self::WakeUp,
     ];
 }
 

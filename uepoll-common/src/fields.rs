@@ -69,6 +69,8 @@ kernel_fields! {
     eventpoll_max_items_nr: "eventpoll"."max_items_nr", Required, "`eventpoll.max_items_nr`";
     eventpoll_user_tail: "eventpoll"."user_tail", Optional, "the port's private tail";
     eventpoll_user_used: "eventpoll"."user_used", Optional, "the port's count of used items";
+    eventpoll_user_index: "eventpoll"."user_index", Required, "`eventpoll.user_index`";
+    eventpoll_items_bm: "eventpoll"."items_bm", Optional, "bitmap of used items";
     epitem_ep: "epitem"."ep", Required, "`epitem.ep`";
     epitem_events: "epitem"."event.events", Required, "`epitem.event.events`";
     epitem_bit: "uepitem"."bit", Required, "index of the item, in `uepitem` or `epitem`";
@@ -79,6 +81,7 @@ kernel_fields! {
     task_nvcsw: "task_struct"."nvcsw", Required, "voluntary switches of a thread";
     task_leader: "task_struct"."group_leader", Required, "first thread of a process";
     task_comm: "task_struct"."comm", Required, "name of a thread";
+    task_pid: "task_struct"."pid", Required, "`task_struct.pid`";
     task_tgid: "task_struct"."tgid", Required, "`task_struct.tgid`";
     files_fdt: "files_struct"."fdt", Required, "`files_struct.fdt`";
     fdtable_fd: "fdtable"."fd", Required, "`fdtable.fd`";
@@ -93,6 +96,8 @@ kernel_fields! {
 pub struct Config {
     /// Address of `eventpoll_fops`: how an epoll file is known.
     pub eventpoll_fops: u64,
+    /// Number of the cgroup whose processes are wanted; 0 for none.
+    pub filter_cgroup: u64,
     /// Odd number that decides which positions are sampled.
     pub salt: u32,
     /// Smallest sample shift of any ring.
@@ -100,14 +105,35 @@ pub struct Config {
     /// Positions of one ring that are sampled in 100 ms before its sample
     /// shift is raised.
     pub sample_budget: u32,
-    /// Not 0 if only rings of the target processes count.
+    /// Not 0 if only selected rings count: those of the target processes, or
+    /// those that one of the following words names.
     pub filter_on: u32,
+    /// Not 0 if processes forked by a target are targets too.
+    pub follow_forks: u32,
+    /// Descriptor of the one ring of the target process that is wanted, plus
+    /// one; 0 for any.
+    pub filter_fd: u32,
+    /// Depth of that cgroup in the hierarchy.
+    pub filter_cgroup_level: u32,
+    /// Name of the processes that are wanted, NUL padded; all 0 for none.
+    pub filter_comm: [u8; 16],
     /// Not 0 if `ep_add_event_to_uring` is probed; else what it did is
     /// inferred from the movement of tail.
     pub add_probed: u32,
+    /// Not 0 if `ep_poll_callback` is probed; else arrivals are those of
+    /// `ep_poll_wakeup`.
+    pub callback_probed: u32,
     /// Not 0 if `ep_get_bit` is probed; else a full ring is told from the
     /// count of used items.
     pub get_bit_probed: u32,
+    /// Not 0 if ep->lock is a spinlock: adds of one ring follow each other.
+    pub lock_is_spinlock: u32,
+    /// Places in the maps of rings.
+    pub rings: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
+    /// Not 0 if slots hold index + 1, and 0 while unwritten (v2 and v3).
+    pub slots_from_one: u32,
 }
 
 #[cfg(test)]

@@ -47,8 +47,8 @@ pub struct Resolved {
     /// One position in `2^sample_shift` was being sampled when this one was
     /// chosen: it stands for that many.
     pub sample_shift: u32,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// Number of the interval in which it was published.
+    pub interval: u32,
 }
 
 /// A ring was seen for the first time, or for the first time with its owner.
@@ -169,7 +169,7 @@ impl Record {
                 consumed_lo_ns: words.u64()?,
                 consumed_hi_ns: words.u64()?,
                 sample_shift: words.u32()?,
-                reserved: words.u32()?,
+                interval: words.u32()?,
             }));
         }
         if kind == RecordKind::RingSeen as u32 {

@@ -2,8 +2,13 @@
 //! the end of a run: who owns it, what was last seen of it, and the sampled
 //! positions whose consumption has not been seen yet.
 
-/// Rings that one run can observe.
+/// Rings that one run has places for unless the host has many: maps of rings
+/// are made as large as `Config::rings` says.
 pub const RINGS: usize = 1024;
+
+/// What is counted is kept in two banks, taken in turn by the intervals of a
+/// run: one is read while the other fills.
+pub const BANKS: usize = 2;
 
 /// Sampled positions of one ring that wait for their consumption to be seen.
 pub const PENDING: usize = 64;
@@ -34,6 +39,34 @@ pub enum Phase {
     Draining = 3,
 }
 
+/// The one word that user space writes during a run: what the probes do, and
+/// the number of the interval they do it in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PhaseWord(pub u32);
+
+impl PhaseWord {
+    /// Largest number of an interval.
+    pub const LAST_INTERVAL: u32 = u32::MAX >> 8;
+
+    /// The word for a phase of an interval; intervals are numbered from 0.
+    #[inline(always)]
+    pub const fn new(phase: Phase, interval: u32) -> Self {
+        Self(phase as u32 | interval << 8)
+    }
+
+    /// Whether it says `phase`.
+    #[inline(always)]
+    pub const fn is(self, phase: Phase) -> bool {
+        self.0 & 0xff == phase as u32
+    }
+
+    /// Number of the interval.
+    #[inline(always)]
+    pub const fn interval(self) -> u32 {
+        self.0 >> 8
+    }
+}
+
 /// State that belongs to no ring, written by the kernel side alone: one cell.
 /// (The [`Phase`], which user space writes, has a map of its own.)
 #[repr(C)]
@@ -47,6 +80,56 @@ pub struct Control {
     pub active_cursor: u32,
     /// Where the sampler goes on in that list.
     pub sampler_cursor: u32,
+}
+
+/// One wait on a user-polled file, kept by thread. The kernel side makes it at
+/// entry; for a thread that was asleep before, user space does.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitFrame {
+    /// Entry of the wait; when it was met, with [`Self::MET_ASLEEP`].
+    pub entry_ns: u64,
+    /// Voluntary switches of the thread at that moment.
+    pub switches: u64,
+    /// Last wake-up of the thread since, 0 if none.
+    pub woken_ns: u64,
+    /// Number of the ring.
+    pub ring: u32,
+    /// See the constants.
+    pub flags: u32,
+}
+
+impl WaitFrame {
+    /// The thread was asleep in this wait before anything was attached: it has
+    /// slept, and how long it has waited is not known.
+    pub const MET_ASLEEP: u32 = 1;
+}
+
+/// Where a ring stood when an interval began: at the first add that was counted
+/// in it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Number of the interval plus one; 0 if never set.
+    pub interval: u32,
+    /// Head.
+    pub head: u32,
+    /// Tail, before that add.
+    pub tail: u32,
+}
+
+/// A descriptor of a ring, as the iterator over all open files found it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HolderRecord {
+    /// Number of the ring.
+    pub ring: u32,
+    /// Process, in the initial pid namespace.
+    pub tgid: u32,
+    /// Its descriptor.
+    pub fd: i32,
+    /// Its name, NUL padded: hostile bytes.
+    pub comm: [u8; 16],
 }
 
 /// A thread that waited on a ring.
@@ -79,6 +162,10 @@ pub struct Pending {
     pub add_entry_ns: u64,
     /// See [`crate::record::Resolved`].
     pub add_exit_ns: u64,
+    /// See [`crate::record::Resolved`].
+    pub interval: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
     /// Consumed no earlier, as far as snapshots have shown.
     pub lo_ns: u64,
 }
@@ -136,13 +223,17 @@ pub struct RingState {
     pub window_due: u32,
     /// Not 0 while it has a place in the list of active rings.
     pub active: u32,
-    /// Head when counting began: at its creation, or at the first add that
-    /// was counted.
-    pub first_head: u32,
-    /// Tail at that moment.
-    pub first_tail: u32,
-    /// Not 0 once the two above are settled.
-    pub first_known: u32,
+    /// Head when it was met.
+    pub met_head: u32,
+    /// Tail when it was met.
+    pub met_tail: u32,
+    /// Not 0 while an add of it is under way; a number of adds where ep->lock
+    /// is not a spinlock.
+    pub adding: u32,
+    /// Tail when the last add entered.
+    pub adding_tail: u32,
+    /// Where it stood when intervals began, by bank.
+    pub starts: [Start; BANKS],
     /// Tail after the last add that was counted.
     pub counted_tail: u32,
     /// Head at the last snapshot.

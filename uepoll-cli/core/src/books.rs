@@ -258,6 +258,9 @@ mod tests {
         RingCapture {
             ring: 0,
             owner: None,
+            holders: Vec::new(),
+            consumers: Vec::new(),
+            waiting_ns: 0,
             max_items: 8,
             first_head: first.0,
             first_tail: first.1,
@@ -371,6 +374,7 @@ mod tests {
             point: "publish",
             symbol: "ep_add_event_to_uring".into(),
             attached: Attached::Missing,
+            why_not_better: None,
             lost: Some("merged".into()),
         }];
         let equations = balance(&ring(&[], (0, 0), (5, 5)), &RingCorrelated::default(), &plan);
@@ -387,6 +391,7 @@ mod tests {
             point: "control",
             symbol: symbol.into(),
             attached: Attached::Missing,
+            why_not_better: None,
             lost: Some("something".into()),
         };
         let plan = [row("ep_get_bit"), row("syscalls:sys_exit_epoll_ctl")];

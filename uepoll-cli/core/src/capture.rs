@@ -53,6 +53,8 @@ pub struct PlanRow {
     pub symbol: String,
     /// How.
     pub attached: Attached,
+    /// Why it was not attached the better way; `None` if it was.
+    pub why_not_better: Option<String>,
     /// What is lost compared with the best way, and why; `None` if nothing.
     pub lost: Option<String>,
 }
@@ -66,8 +68,43 @@ pub struct Owner {
     pub comm: String,
     /// The ring's descriptor in it.
     pub fd: i32,
-    /// Threads seen waiting on this ring, with their names (hostile).
-    pub waiters: Vec<(u32, String)>,
+}
+
+/// A thread that consumes from a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// Its number in the initial pid namespace.
+    pub tid: u32,
+    /// Its name, unescaped: hostile. Empty if not known.
+    pub comm: String,
+    /// The user named it; else it was seen to wait on the ring.
+    pub named: bool,
+}
+
+/// A descriptor of a ring: `dup`, `fork` and SCM_RIGHTS make several.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder {
+    /// Process, in the initial pid namespace.
+    pub pid: u32,
+    /// Its descriptor.
+    pub fd: i32,
+    /// Its name, unescaped: hostile.
+    pub comm: String,
+}
+
+/// A watch of one ring's head by a thread of our own, through its mapping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadWatch {
+    /// The ring; `None` if it was never met.
+    pub ring: Option<RingNumber>,
+    /// Times that head was read in the interval.
+    pub reads: u64,
+    /// Length of the watch in the interval.
+    pub watched_ns: u64,
+    /// Longest time between two reads.
+    pub longest_gap_ns: u64,
+    /// Why it ended before the interval did; `None` if it did not.
+    pub ended: Option<String>,
 }
 
 /// Last state of a ring's header, as read from kernel memory: `head` and `tail`
@@ -91,6 +128,13 @@ pub struct RingCapture {
     pub ring: RingNumber,
     /// Who owns it; `None` if it was only met in a waker's context.
     pub owner: Option<Owner>,
+    /// Every descriptor of it that was found, ascending.
+    pub holders: Vec<Holder>,
+    /// Threads that consume from it; none: the consumer is not known.
+    pub consumers: Vec<Consumer>,
+    /// Time that its waiters spent in waits within the interval, summed over
+    /// threads; waits that go on at its end included.
+    pub waiting_ns: u64,
     /// Items it can hold.
     pub max_items: u32,
     /// Head and tail at the start of the interval (when first seen, if later).
@@ -183,6 +227,8 @@ pub struct ProgramCost {
 pub struct Capture {
     /// Machine.
     pub host: Host,
+    /// Number of the interval in its run, from 0.
+    pub interval: u32,
     /// Probe plan.
     pub plan: Vec<PlanRow>,
     /// Start of the interval, on the clock of the records.
@@ -193,6 +239,8 @@ pub struct Capture {
     pub sampler_hz: u32,
     /// Rings, in the order in which they were met.
     pub rings: Vec<RingCapture>,
+    /// The watch of one ring's head, if one was asked for.
+    pub head_watch: Option<HeadWatch>,
     /// Counters of the host.
     pub host_counters: HostCounters,
     /// What was missed.

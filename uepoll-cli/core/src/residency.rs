@@ -244,7 +244,7 @@ mod tests {
             consumed_lo_ns: consumed.0,
             consumed_hi_ns: consumed.1,
             sample_shift: 0,
-            reserved: 0,
+            interval: 0,
         }
     }
 

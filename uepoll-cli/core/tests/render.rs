@@ -134,6 +134,7 @@ fn what_an_inlined_function_would_have_told_is_marked_or_absent() {
         point: "publish",
         symbol: "ep_add_event_to_uring".into(),
         attached: Attached::Missing,
+        why_not_better: None,
         lost: Some("adds by epoll_ctl are not seen (not in this kernel, or inlined)".into()),
     });
     // No row says who did them.

@@ -61,6 +61,7 @@ pub fn document(report: &Report) -> Json {
             "point": row.point,
             "symbol": row.symbol,
             "attached": attached(row.attached),
+            "why_not_better": row.why_not_better,
             "lost": row.lost,
         })).collect::<Vec<_>>(),
         "books": {
@@ -131,14 +132,21 @@ fn ring(ring: &RingReport) -> Json {
             "pid": owner.pid,
             "comm": owner.comm,
             "fd": (owner.fd >= 0).then_some(owner.fd),
-            "waiters": owner.waiters.iter()
-                .map(|(tid, name)| json!({ "tid": tid, "comm": name }))
-                .collect::<Vec<_>>(),
         })
     });
     json!({
         "ring": ring.number,
         "owner": owner,
+        "holders": ring.holders.iter().map(|holder| json!({
+            "pid": holder.pid,
+            "fd": holder.fd,
+            "comm": holder.comm,
+        })).collect::<Vec<_>>(),
+        "consumers": ring.consumers.iter().map(|consumer| json!({
+            "tid": consumer.tid,
+            "comm": consumer.comm,
+            "named": consumer.named,
+        })).collect::<Vec<_>>(),
         "max_items": ring.max_items,
         "items_used": ring.items_used,
         "left_in_ring": ring.left,

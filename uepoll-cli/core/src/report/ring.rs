@@ -8,7 +8,7 @@ use super::distribution::{Distribution, IntervalDistribution};
 use super::loss;
 use super::{Accuracy, Value};
 use crate::books::{self, Equation, is_inferred, missing, no_probe};
-use crate::capture::{Capture, Owner, RingCapture};
+use crate::capture::{Capture, Consumer, Holder, Owner, RingCapture};
 use crate::correlate::{Anomalies, RingCorrelated};
 use crate::figures::{FIGURES, Figure, FigureId};
 
@@ -31,6 +31,10 @@ pub struct RingReport {
     pub number: RingNumber,
     /// Who owns it, `None` if it was only met in a waker's context.
     pub owner: Option<Owner>,
+    /// Every descriptor of it that was found, ascending.
+    pub holders: Vec<Holder>,
+    /// Threads that consume from it; none: the consumer is not known.
+    pub consumers: Vec<Consumer>,
     /// Items it can hold.
     pub max_items: u32,
     /// Items in use at the end, `None` if not known.
@@ -67,6 +71,8 @@ impl RingReport {
         Self {
             number: ring.ring,
             owner: ring.owner.clone(),
+            holders: ring.holders.clone(),
+            consumers: ring.consumers.clone(),
             max_items: ring.max_items,
             items_used: ring
                 .last

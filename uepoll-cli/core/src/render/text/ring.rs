@@ -1,7 +1,7 @@
 //! One ring of the text report: its title, three lines of rates, the table.
 
 use super::{Lines, WIDTH};
-use crate::capture::Owner;
+use crate::capture::{Consumer, Owner};
 use crate::figures::FigureId;
 use crate::quantile::{Bounds, Percentile};
 use crate::render::escape::{Charset, escaped};
@@ -36,25 +36,32 @@ fn title(ring: &RingReport, out: &mut Lines) {
     let name = name(ring);
     let room = WIDTH - name.len() - used.len() - 4;
     let owner = match &ring.owner {
-        Some(owner) => owner_text(owner, out.charset, room),
+        Some(owner) => owner_text(owner, &ring.consumers, out.charset, room),
         None => "owner not seen".into(),
     };
     let gap = WIDTH.saturating_sub(name.len() + 2 + columns(&owner) + used.len()).max(2);
     out.line(&format!("{name}  {owner}{}{used}", " ".repeat(gap)));
 }
 
-/// Comm and waiting threads in at most `room` columns.
-fn owner_text(owner: &Owner, charset: Charset, room: usize) -> String {
+/// Comm and consuming threads in at most `room` columns.
+fn owner_text(owner: &Owner, consumers: &[Consumer], charset: Charset, room: usize) -> String {
     let comm = escaped(&owner.comm, charset, 24.min(room));
-    let threads = match owner.waiters.as_slice() {
-        [] => "consumer unknown".into(),
-        [(tid, name)] => format!("{} ({tid})", escaped(name, charset, 20)),
-        [(tid, name), more @ ..] => {
-            format!("{} ({tid}) and {} more", escaped(name, charset, 20), more.len())
-        }
+    let thread = |of: &Consumer| match escaped(&of.comm, charset, 20) {
+        name if name.is_empty() => format!("thread {}", of.tid),
+        name => format!("{name} ({})", of.tid),
     };
-    let both = format!("{comm}  {threads}");
-    if columns(&both) <= room { both } else { comm }
+    let more = |all: &[Consumer]| match all {
+        [] => "consumer unknown".into(),
+        [one] => thread(one),
+        [first, rest @ ..] => format!("{} and {} more", thread(first), rest.len()),
+    };
+    // Two are named where there is room for both.
+    let named = match consumers {
+        [first, second] => format!("{comm}  {}, {}", thread(first), thread(second)),
+        all => format!("{comm}  {}", more(all)),
+    };
+    let short = format!("{comm}  {}", more(consumers));
+    [named, short].into_iter().find(|text| columns(text) <= room).unwrap_or(comm)
 }
 
 /// Columns that a string takes at most: as [`escaped`] counts them.

@@ -47,10 +47,10 @@ pub(super) fn ring(ring: &RingReport, out: &mut Lines) {
     if anomalies > 0 {
         out.line(&format!("  contradictory records: {}", grouped(anomalies)));
     }
-    if let Some(owner) = &ring.owner {
-        for (tid, name) in &owner.waiters {
-            out.line(&format!("  waited: {} ({tid})", escaped(name, out.charset, 60)));
-        }
+    for consumer in &ring.consumers {
+        let how = if consumer.named { "named by you" } else { "waited" };
+        let name = escaped(&consumer.comm, out.charset, 40);
+        out.line(&format!("  consumer  {name} ({}), {how}", consumer.tid));
     }
 }
 
