@@ -10,11 +10,12 @@ pub mod model;
 pub mod protocol;
 #[cfg(test)]
 mod protocol_tests;
+pub mod spin_probe;
 pub mod user_poll;
 #[cfg(test)]
 mod user_poll_tests;
 
 pub use mapping::Mapping;
 pub use memory::{RingMemory, RingView};
-pub use protocol::{Consumer, Corruption, Drained, Event, Stop};
+pub use protocol::{Consumer, Corruption, Drained, Event, Spun, Stop};
 pub use user_poll::{UserPoll, UserPollError, WaitOutcome};

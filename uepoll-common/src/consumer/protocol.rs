@@ -6,8 +6,10 @@
 
 use core::hint;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::os::fd::RawFd;
 
 use super::memory::RingMemory;
+use super::spin_probe::spin_end;
 use crate::abi::EPOLLREMOVED;
 use crate::position::Position;
 
@@ -37,6 +39,16 @@ pub struct Drained {
     pub slot_spins: u64,
     /// Why it ended.
     pub stop: Stop,
+}
+
+/// One spin episode: the polls of an empty ring, from when it was found empty
+/// until an event is seen or the budget is spent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Spun {
+    /// Polls that found the ring empty. Without any there was no episode.
+    pub polls: u64,
+    /// Whether it ended because there is something to consume.
+    pub event: bool,
 }
 
 /// Why a [`Consumer::drain`] ended.
@@ -117,6 +129,28 @@ impl<M: RingMemory> Consumer<M> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.memory.load_tail(Relaxed) == self.head.0
+    }
+
+    /// Polls the ring while it is empty, at most `budget` times, and calls
+    /// `polled` after each poll that found it so. The end of the episode is
+    /// told to whoever listens at the probe `uepoll:spin_end`
+    /// (docs/spin-probe.md), with `epfd` as the ring's name.
+    #[inline]
+    pub fn spin(&self, epfd: RawFd, budget: u64, mut polled: impl FnMut()) -> Spun {
+        let mut spun = Spun::default();
+        while spun.polls < budget {
+            if !self.is_empty() {
+                spun.event = true;
+                break;
+            }
+            spun.polls += 1;
+            polled();
+            hint::spin_loop();
+        }
+        if spun.polls > 0 {
+            spin_end(epfd, spun.polls);
+        }
+        spun
     }
 
     /// Consumes what is in the ring at the time of the call, each event given

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::memory::{RingMemory, RingView};
 use super::model::{ModelRing, Publication};
-use super::protocol::{Consumer, Corruption, Event, Stop};
+use super::protocol::{Consumer, Corruption, Event, Spun, Stop};
 use crate::abi::{EPOLLREMOVED, MAX_ITEMS};
 use crate::position::Position;
 
@@ -298,4 +298,21 @@ impl RingMemory for Logged<'_> {
         self.note(format!("exchange ready_events {order:?}"));
         self.ring.exchange_ready_events(item, value, order)
     }
+}
+
+#[test]
+fn spinning_counts_the_polls_that_found_nothing() {
+    let ring = ring(2);
+    let consumer = Consumer::new(&ring);
+    assert_eq!(consumer.spin(-1, 5, || {}), Spun { polls: 5, event: false });
+    assert_eq!(consumer.spin(-1, 0, || {}), Spun { polls: 0, event: false });
+    let mut polls = 0;
+    let spun = consumer.spin(-1, 100, || {
+        polls += 1;
+        if polls == 3 {
+            assert!(matches!(ring.publish(0, IN), Publication::New(_)));
+        }
+    });
+    assert_eq!(spun, Spun { polls: 3, event: true });
+    assert_eq!(consumer.spin(-1, 100, || {}), Spun { polls: 0, event: true });
 }
