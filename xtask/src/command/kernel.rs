@@ -5,7 +5,7 @@ use crate::kernel::{self, Flavour, check_each};
 /// Options of `cargo xtask kernel`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// v2, inline, debug or stock-6.12
+    /// v2, inline, debug, delay or stock-6.12
     #[arg(long, default_value = "v2", value_parser = flavour)]
     flavour: Flavour,
     /// With the helpers inline as the original series has them (flavour inline)

@@ -13,7 +13,7 @@ use crate::{kernel, paths, span};
 /// Options of `cargo xtask vm`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// v2, inline, debug, stock-6.12, or the path of a bzImage
+    /// v2, inline, debug, delay, stock-6.12, or the path of a bzImage
     #[arg(long, default_value = "v2")]
     kernel: String,
     /// Number of processors

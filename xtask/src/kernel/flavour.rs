@@ -26,6 +26,8 @@ pub enum Flavour {
     Inline,
     /// The port with KASAN, lockdep and fault injection.
     Debug,
+    /// The port with a delay between tail and slot, for tests.
+    Delay,
     /// The same source and options without the port.
     Stock612,
 }
@@ -45,7 +47,7 @@ pub struct Recipe {
 
 impl Flavour {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::V2, Self::Inline, Self::Debug, Self::Stock612];
+    pub const ALL: [Self; 5] = [Self::V2, Self::Inline, Self::Debug, Self::Delay, Self::Stock612];
 
     /// The flavour with this name.
     pub fn named(name: &str) -> Option<Self> {
@@ -57,11 +59,11 @@ impl Flavour {
         self != Self::Stock612
     }
 
-    /// The name of its source and object trees. One and the same for v2 and
-    /// inline, which differ in one file: either is a minute after the other.
+    /// The name of its source and object trees. One and the same for v2, inline
+    /// and delay, which differ in one file: each is a minute after another.
     pub fn tree(self) -> &'static str {
         match self {
-            Self::Inline => Self::V2.name(),
+            Self::Inline | Self::Delay => Self::V2.name(),
             _ => self.name(),
         }
     }
@@ -71,6 +73,7 @@ impl Flavour {
             Self::V2 => "v2",
             Self::Inline => "inline",
             Self::Debug => "debug",
+            Self::Delay => "delay",
             Self::Stock612 => "stock-6.12",
         }
     }
@@ -88,6 +91,7 @@ impl Flavour {
         }
         match self {
             Self::Inline => patches.extend(patches_in(&port.join("inline-helpers"))?),
+            Self::Delay => patches.extend(patches_in(&port.join("test"))?),
             Self::Debug => fragments.push(port.join("debug.config")),
             Self::V2 | Self::Stock612 => {}
         }

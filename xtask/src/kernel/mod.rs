@@ -29,7 +29,9 @@ const NEEDED_AGAIN_BYTES: u64 = 1 << 30;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A name that is neither a flavour nor a file.
-    #[error("`{0}` is no kernel: write v2, inline, debug, stock-6.12, or the path of a bzImage")]
+    #[error(
+        "`{0}` is no kernel: write v2, inline, debug, delay, stock-6.12, or the path of a bzImage"
+    )]
     UnknownName(String),
     /// Something that set-up installs is missing.
     #[error("{what} is missing: `cargo xtask setup` installs it")]
