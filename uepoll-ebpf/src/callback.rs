@@ -9,7 +9,7 @@ use uepoll_common::counter::{HostCounter, RingCounter};
 use uepoll_common::state::Phase;
 
 use crate::atomic::load;
-use crate::fields;
+use crate::fields::{self, Probed, Way};
 use crate::frames::{AddFrame, CallbackFrame, CpuFrames, FRAMES, Origin};
 use crate::{life, maps, ring};
 
@@ -45,19 +45,19 @@ pub fn of_worker() -> Option<*mut CallbackFrame> {
 
 /// `ep_poll_callback` was entered for `item`.
 #[inline(always)]
-pub fn entry(sp: u64, item: u64, poll_flags: u32) {
+pub fn entry<W: Way>(call: u64, item: u64, poll_flags: u32) {
     let phase = maps::phase();
-    if phase != Phase::Counting as u32 && phase != Phase::Frames as u32 {
+    if !phase.is(Phase::Counting) && !phase.is(Phase::Frames) {
         return;
     }
-    let Some(ep) = fields::ep_of_item(item) else { return };
-    let Some(header) = fields::header_of(ep) else { return };
+    let Some(ep) = fields::ep_of_item::<W>(item) else { return };
+    let Some(header) = fields::header_of::<W>(ep) else { return };
     let Some(ring) = life::met_by_waker(ep, header) else { return };
     let Some(state) = maps::state(ring) else { return };
     // SAFETY: map memory, from `maps::state`.
     let selected = unsafe { load(&raw const (*state).selected) } != 0;
     let mut frame =
-        CallbackFrame { sp, item, ep, header, entry_ns: 0, ring, poll_flags, tail: 0, flags: 0 };
+        CallbackFrame { call, item, ep, header, ring, poll_flags, ..CallbackFrame::NONE };
     if selected {
         frame.entry_ns = fields::now_ns();
     } else {
@@ -65,7 +65,7 @@ pub fn entry(sp: u64, item: u64, poll_flags: u32) {
         maps::count_host(HostCounter::Unselected);
     }
     if fields::add_probed() == 0 {
-        frame.tail = fields::tail_of(ep, header).unwrap_or(0);
+        frame.tail = fields::tail_of::<W>(ep, header).unwrap_or(0);
     }
     if !push_worker(&mut frame) {
         push_cpu(&frame);
@@ -83,7 +83,7 @@ fn push_worker(frame: &mut CallbackFrame) -> bool {
     let Some(worker) = maps::WORKERS.get_ptr_mut(life::thread()) else { return false };
     // SAFETY: map memory of this thread's worker.
     unsafe {
-        if (*worker).item != frame.item || (*worker).callback.sp != 0 {
+        if (*worker).item != frame.item || (*worker).callback.call != 0 {
             return false;
         }
         frame.flags |= CallbackFrame::OFFLOADED;
@@ -112,20 +112,20 @@ fn push_cpu(frame: &CallbackFrame) {
     }
 }
 
-/// `ep_poll_callback` returned; it had been entered with this stack pointer.
+/// `ep_poll_callback` returned. `item` is known where arguments are.
 #[inline(always)]
-pub fn exit(sp: u64) {
+pub fn exit<W: Way>(call: u64, item: u64) {
     let Some(cpu) = maps::cpu_frames() else { return };
-    if let Some(frame) = pop_cpu(cpu, sp) {
-        return finish(&frame);
+    if let Some(frame) = pop_cpu(cpu, call) {
+        return finish::<W>(&frame, item);
     }
     if let Some(place) = of_worker() {
         // SAFETY: map memory of this thread's worker, from `of_worker`.
         unsafe {
-            if (*place).sp == sp {
+            if (*place).call == call {
                 let frame = *place;
                 *place = CallbackFrame::NONE;
-                finish(&frame);
+                finish::<W>(&frame, item);
             }
         }
     }
@@ -134,7 +134,7 @@ pub fn exit(sp: u64) {
 /// Takes the frame of this call off the stack, and with it whatever lies above
 /// it: calls whose return was missed.
 #[inline(always)]
-fn pop_cpu(cpu: *mut CpuFrames, sp: u64) -> Option<CallbackFrame> {
+fn pop_cpu(cpu: *mut CpuFrames, call: u64) -> Option<CallbackFrame> {
     // SAFETY: this CPU's own map memory; indexes are masked.
     unsafe {
         let mut depth = (*cpu).callback_depth;
@@ -143,10 +143,11 @@ fn pop_cpu(cpu: *mut CpuFrames, sp: u64) -> Option<CallbackFrame> {
             step += 1;
             depth -= 1;
             let frame = &raw const (*cpu).callbacks[depth as usize & (FRAMES - 1)];
-            if (*frame).sp == sp {
+            if (*frame).call == call {
                 let found = *frame;
                 if step > 1 {
-                    maps::count(found.ring, RingCounter::PairsMismatched);
+                    let interval = maps::phase().interval();
+                    maps::count(found.ring, interval, RingCounter::PairsMismatched);
                 }
                 (*cpu).callback_depth = depth;
                 return Some(found);
@@ -158,37 +159,46 @@ fn pop_cpu(cpu: *mut CpuFrames, sp: u64) -> Option<CallbackFrame> {
 
 /// Books an arrival, and what became of it unless its add has booked that.
 #[inline(always)]
-fn finish(frame: &CallbackFrame) {
+fn finish<W: Way>(frame: &CallbackFrame, item: u64) {
     let entered = frame.flags & CallbackFrame::ADD_ENTERED != 0;
-    let counted =
-        if entered { frame.flags & CallbackFrame::COUNTED != 0 } else { life::counts(frame.ring) };
-    if !counted {
-        return;
-    }
-    maps::count(frame.ring, RingCounter::Arrivals);
+    let interval = if entered {
+        if frame.flags & CallbackFrame::COUNTED == 0 {
+            return;
+        }
+        frame.interval
+    } else {
+        let Some(interval) = life::counting(frame.ring) else { return };
+        interval
+    };
+    maps::count(frame.ring, interval, RingCounter::Arrivals);
     if frame.flags & CallbackFrame::OFFLOADED != 0 {
-        maps::count(frame.ring, RingCounter::ArrivalsOffloaded);
+        maps::count(frame.ring, interval, RingCounter::ArrivalsOffloaded);
     }
     if entered {
         if frame.flags & CallbackFrame::ADD_RETURNED == 0 {
-            maps::count(frame.ring, RingCounter::PairsMismatched);
+            maps::count(frame.ring, interval, RingCounter::PairsMismatched);
         }
         return;
     }
-    let events = fields::events_of_item(frame.item).unwrap_or(0) & !EP_PRIVATE_BITS;
+    let events = if W::TYPED {
+        fields::events_of_item::<W>(item)
+    } else {
+        fields::events_of_item::<Probed>(frame.item)
+    };
+    let events = events.unwrap_or(0) & !EP_PRIVATE_BITS;
     if fields::add_probed() == 0 {
-        return infer(frame, events);
+        return infer(frame, interval, events);
     }
     let which = if events == 0 { RingCounter::Disarmed } else { RingCounter::Filtered };
-    maps::count(frame.ring, which);
+    maps::count(frame.ring, interval, which);
 }
 
 /// Infers what the inlined add did from the movement of tail between the entry
 /// and the return of the callback.
 #[inline(always)]
-fn infer(frame: &CallbackFrame, events: u32) {
-    let Some(tail) = fields::tail_of(frame.ep, frame.header) else { return };
-    let Some(counters) = maps::counters(frame.ring) else { return };
+fn infer(frame: &CallbackFrame, interval: u32, events: u32) {
+    let Some(tail) = fields::tail_of::<Probed>(frame.ep, frame.header) else { return };
+    let Some(counters) = maps::counters(frame.ring, interval) else { return };
     if tail == frame.tail {
         let which = if events == 0 {
             RingCounter::Disarmed
@@ -203,7 +213,7 @@ fn infer(frame: &CallbackFrame, events: u32) {
     let Some(state) = maps::state(frame.ring) else { return };
     let offloaded = frame.flags & CallbackFrame::OFFLOADED != 0;
     let add = AddFrame {
-        sp: frame.sp,
+        call: frame.call,
         item: frame.item,
         ep: frame.ep,
         header: frame.header,
@@ -212,7 +222,7 @@ fn infer(frame: &CallbackFrame, events: u32) {
         ring: frame.ring,
         origin: if offloaded { Origin::Worker } else { Origin::Callback } as u32,
         tail: frame.tail,
-        reserved: 0,
+        interval,
     };
-    ring::published(&add, state, counters);
+    ring::published::<Probed>(&add, frame.ep, frame.header, state, counters);
 }

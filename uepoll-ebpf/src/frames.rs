@@ -3,10 +3,13 @@
 //! return, so frames are kept per CPU; an ordinary epoll file that watches a
 //! ring nests another callback inside, hence four places.
 //!
-//! A kretprobe does not know the arguments of its function. Frames are matched
-//! on the stack pointer at entry, which no other call can have meanwhile.
+//! A kretprobe does not know the arguments of its function: its frames are
+//! matched on the stack pointer at entry, which no other call can have
+//! meanwhile. An fexit knows them: its frames are matched on the item.
 
 use core::mem::size_of;
+
+use crate::fields::Way;
 
 /// Places on each stack; a power of two.
 pub const FRAMES: usize = 4;
@@ -15,14 +18,17 @@ pub const FRAMES: usize = 4;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct CallbackFrame {
-    /// Stack pointer at entry; 0 if there is no call.
-    pub sp: u64,
+    /// What tells this call from others; 0 if there is no call.
+    pub call: u64,
     pub item: u64,
     pub ep: u64,
     pub header: u64,
     pub entry_ns: u64,
     pub ring: u32,
     pub poll_flags: u32,
+    /// The interval in which its add is counted.
+    pub interval: u32,
+    pub reserved: u32,
     /// Tail at entry, only where the add is not probed.
     pub tail: u32,
     /// See the constants.
@@ -31,13 +37,15 @@ pub struct CallbackFrame {
 
 impl CallbackFrame {
     pub const NONE: Self = Self {
-        sp: 0,
+        call: 0,
         item: 0,
         ep: 0,
         header: 0,
         entry_ns: 0,
         ring: 0,
         poll_flags: 0,
+        interval: 0,
+        reserved: 0,
         tail: 0,
         flags: 0,
     };
@@ -66,8 +74,8 @@ pub enum Origin {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct AddFrame {
-    /// Stack pointer at entry; 0 if there is no call.
-    pub sp: u64,
+    /// What tells this call from others; 0 if there is no call.
+    pub call: u64,
     pub item: u64,
     pub ep: u64,
     pub header: u64,
@@ -79,7 +87,8 @@ pub struct AddFrame {
     pub origin: u32,
     /// Tail at entry.
     pub tail: u32,
-    pub reserved: u32,
+    /// The interval in which it is counted.
+    pub interval: u32,
 }
 
 /// The frames of one CPU.
@@ -100,7 +109,7 @@ pub struct WorkerFrame {
     pub ring: u32,
     /// Not 0 once it has called back.
     pub called_back: u32,
-    /// Not 0 if counting was on at entry.
+    /// The interval in which it is counted plus one; 0 for none.
     pub counted: u32,
     pub reserved: u32,
     /// The callback that it has made.
@@ -116,31 +125,24 @@ pub struct CtlFrame {
     pub op: u32,
     /// Not 0 once `ep_get_bit` has found no free bit.
     pub no_bit: u32,
-    /// Not 0 if counting was on at entry and the ring is selected.
+    /// The interval in which it is counted plus one; 0 for none.
     pub counted: u32,
 }
 
-/// One wait on a user-polled file, kept by thread.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct WaitFrame {
-    pub entry_ns: u64,
-    pub switches: u64,
-    pub ring: u32,
-    pub reserved: u32,
-}
-
 // A frame is built on the stack of a program, which has 512 bytes.
-const _: () = assert!(size_of::<WorkerFrame>() <= 128);
+const _: () = assert!(size_of::<WorkerFrame>() <= 144);
 
 /// Farthest that the stack grows between the entry of a callback and the
 /// entry of the add that it makes: far less in fact.
 const CALL_BYTES: u64 = 2048;
 
-/// Whether a call entered at `inner` can have been made by the call entered at
-/// `outer`: guards against a frame whose return was missed.
+/// Whether the call `inner` can have been made by the call `outer`, both for one
+/// item: guards against a frame whose return was missed.
 #[inline(always)]
-pub fn made_by(inner: u64, outer: u64) -> bool {
+pub fn made_by<W: Way>(inner: u64, outer: u64) -> bool {
+    if W::TYPED {
+        return outer == inner;
+    }
     let grown = outer.wrapping_sub(inner);
     outer != 0 && grown > 0 && grown < CALL_BYTES
 }

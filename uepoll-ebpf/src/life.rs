@@ -2,14 +2,15 @@
 //! A ring is known by the address of its `struct eventpoll` and gets a number
 //! that is never used again in a run.
 
+use aya_ebpf::helpers::generated::bpf_get_current_ancestor_cgroup_id;
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use uepoll_common::counter::HostCounter;
 use uepoll_common::record::{RecordKind, RingClosed, RingSeen};
-use uepoll_common::state::{Phase, RINGS, RingState, WAITERS};
+use uepoll_common::state::{BANKS, Phase, RingState, WAITERS};
 
 use crate::anomaly::{self, Anomaly};
 use crate::atomic::{add, load, store};
-use crate::fields;
+use crate::fields::{self, Probed};
 use crate::maps;
 use crate::snapshot::{self, Seen};
 
@@ -49,10 +50,10 @@ pub fn selected(ring: u32) -> bool {
     maps::state(ring).is_some_and(|state| unsafe { load(&raw const (*state).selected) } != 0)
 }
 
-/// Whether what happens to a ring now is counted.
+/// The interval in which what happens to a ring now is counted, if it is.
 #[inline(always)]
-pub fn counts(ring: u32) -> bool {
-    maps::phase() == Phase::Counting as u32 && selected(ring)
+pub fn counting(ring: u32) -> Option<u32> {
+    if selected(ring) { maps::counting() } else { None }
 }
 
 /// Number of a ring seen in the context of whoever wakes.
@@ -80,13 +81,29 @@ pub fn met_by_fd(fd: i32) -> Option<(u64, u32)> {
 /// Number of a ring seen in the context of a process that uses it.
 #[inline(always)]
 fn met_by_user(ep: u64, fd: i32, how: u32) -> Option<u32> {
-    let header = fields::header_of(ep)?;
+    let header = fields::header_of::<Probed>(ep)?;
     let ring = meet(ep, header, how);
     if ring == NO_RING {
         return None;
     }
-    own(ring, fd);
+    let thread = thread();
+    own(ring, thread, fd, &fields::process_name(), in_wanted_cgroup());
     Some(ring)
+}
+
+/// A descriptor of a ring in a process other than the current one; the ring's
+/// number.
+#[inline(always)]
+pub fn met_in_files(ep: u64, task: u64, fd: i32) -> Option<(u32, u64)> {
+    let header = fields::header_of::<Probed>(ep)?;
+    let thread = fields::thread_of_task(task)?;
+    let ring = meet(ep, header, RingSeen::MET);
+    if ring == NO_RING {
+        return None;
+    }
+    // Its cgroup was looked at by user space, which has made it a target.
+    own(ring, thread, fd, &fields::process_name_of(task), false);
+    Some((ring, thread))
 }
 
 /// Number of a ring, given now if it has none.
@@ -107,9 +124,9 @@ fn meet(ep: u64, header: u64, how: u32) -> u32 {
     let Some(control) = maps::control() else { return NO_RING };
     // SAFETY: map memory.
     let next = unsafe { &raw mut (*control).next_ring };
-    if load(next) >= RINGS as u32 {
+    if load(next) >= fields::rings() {
         maps::count_host(HostCounter::RingTableFull);
-        anomaly::tell(Anomaly::RingTableFull, 0, RINGS as u32);
+        anomaly::tell(Anomaly::RingTableFull, 0, fields::rings());
         return NO_RING;
     }
     let ring = add(next, 1);
@@ -130,7 +147,7 @@ fn meet(ep: u64, header: u64, how: u32) -> u32 {
 #[inline(always)]
 fn begin(state: *mut RingState, ep: u64, header: u64, how: u32) {
     let max_items = fields::max_items_of(ep);
-    let (head, tail) = fields::head_and_tail(header).unwrap_or((0, 0));
+    let (head, tail) = fields::head_and_tail::<Probed>(header).unwrap_or((0, 0));
     // SAFETY: map memory, from `maps::state`; nobody else knows the number yet.
     unsafe {
         (*state).ep = ep;
@@ -139,8 +156,8 @@ fn begin(state: *mut RingState, ep: u64, header: u64, how: u32) {
         (*state).fd = -1;
         (*state).how = how;
         (*state).max_items = max_items;
-        (*state).first_head = head;
-        (*state).first_tail = tail;
+        (*state).met_head = head;
+        (*state).met_tail = tail;
         (*state).counted_tail = tail;
         (*state).last_head = head;
         (*state).last_tail = tail;
@@ -165,11 +182,10 @@ fn first_shift(max_items: u32) -> u32 {
     if shift > 31 { 31 } else { shift }
 }
 
-/// Notes that the current process uses a ring through `fd` (-1: not known).
-#[inline(never)]
-fn own(ring: u32, fd: i32) -> u32 {
-    let Some(state) = maps::state(ring) else { return 0 };
-    let thread = thread();
+/// Notes that a thread uses a ring through `fd` (-1: not known).
+#[inline(always)]
+fn own(ring: u32, thread: u64, fd: i32, comm: &[u8; 16], in_wanted_cgroup: bool) {
+    let Some(state) = maps::state(ring) else { return };
     let tgid = (thread >> 32) as u32;
     // SAFETY: map memory, from `maps::state`. Two threads that use a ring first
     // at the same moment belong to one process but for a race that only
@@ -180,17 +196,47 @@ fn own(ring: u32, fd: i32) -> u32 {
             (*state).owner_tgid = tgid;
             (*state).owner_tid = thread as u32;
             (*state).fd = fd;
-            (*state).comm = fields::process_name();
+            (*state).comm = *comm;
             if owner == 0 {
                 add_to_process(tgid, ring);
             }
             seen(ring);
         }
-        if (*state).selected == 0 && maps::TARGETS.get_ptr((*state).owner_tgid).is_some() {
+        if (*state).selected == 0
+            && (in_wanted_cgroup || wanted_name(comm) || wanted_process(state, tgid, fd))
+        {
             store(&raw mut (*state).selected, 1);
         }
     }
-    0
+}
+
+/// Whether the ring is one of a process that is wanted: of its owner, or, where
+/// one descriptor is wanted, of any process that has it by that.
+#[inline(always)]
+fn wanted_process(state: *mut RingState, tgid: u32, fd: i32) -> bool {
+    let wanted_fd = fields::filter_fd();
+    if wanted_fd != 0 {
+        return fd >= 0 && fd as u32 + 1 == wanted_fd && maps::TARGETS.get_ptr(tgid).is_some();
+    }
+    // SAFETY: map memory, from `maps::state`.
+    maps::TARGETS.get_ptr(unsafe { (*state).owner_tgid }).is_some()
+}
+
+/// Whether processes of this name are wanted.
+#[inline(always)]
+fn wanted_name(comm: &[u8; 16]) -> bool {
+    let wanted = u128::from_ne_bytes(fields::filter_comm());
+    wanted != 0 && wanted == u128::from_ne_bytes(*comm)
+}
+
+/// Whether the current process is in the cgroup that is wanted, or below it.
+#[inline(always)]
+fn in_wanted_cgroup() -> bool {
+    let wanted = fields::filter_cgroup();
+    // SAFETY: the helper has no preconditions.
+    wanted != 0
+        && unsafe { bpf_get_current_ancestor_cgroup_id(fields::filter_cgroup_level() as i32) }
+            == wanted
 }
 
 /// Lets the sampler find the ring by its process. A process's fifth ring is
@@ -252,8 +298,8 @@ fn seen(ring: u32) -> u32 {
             tid: (*state).owner_tid,
             fd: (*state).fd,
             max_items: (*state).max_items,
-            head: (*state).first_head,
-            tail: (*state).first_tail,
+            head: (*state).met_head,
+            tail: (*state).met_tail,
             comm: (*state).comm,
             how: (*state).how,
             reserved: 0,
@@ -263,11 +309,17 @@ fn seen(ring: u32) -> u32 {
     0
 }
 
-/// Notes that the current thread waits on a ring.
+/// Notes that the current thread consumes from a ring: it waits on it.
 #[inline(always)]
-pub fn waiter(ring: u32) {
-    let Some(state) = maps::state(ring) else { return };
+pub fn consumer(ring: u32) {
     let tid = thread() as u32;
+    if maps::CONSUMERS.get_ptr(tid).is_some_and(|entry| load(entry) == ring + 1) {
+        return;
+    }
+    if maps::CONSUMERS.insert(tid, ring + 1, 0).is_err() {
+        maps::count_host(HostCounter::ThreadMapFull);
+    }
+    let Some(state) = maps::state(ring) else { return };
     let mut at = 0;
     while at < WAITERS {
         // SAFETY: map memory; the index is masked.
@@ -294,20 +346,27 @@ pub fn waiter(ring: u32) {
 #[inline(always)]
 pub fn create_exit(fd: i32) {
     let phase = maps::phase();
-    if fd < 0 || (phase != Phase::Counting as u32 && phase != Phase::Frames as u32) {
+    if fd < 0 || (!phase.is(Phase::Counting) && !phase.is(Phase::Frames)) {
         return;
     }
     // Before counting begins it may see events that nobody counts.
-    let counting = phase == Phase::Counting as u32;
+    let counting = phase.is(Phase::Counting);
     let how = if counting { RingSeen::CREATED } else { RingSeen::MET };
     if let Some(ep) = fields::ep_of_fd(fd)
         && let Some(ring) = met_by_user(ep, fd, how)
-        && counts(ring)
+        && let Some(interval) = self::counting(ring)
         && let Some(state) = maps::state(ring)
     {
         // Counted from its first event on.
-        // SAFETY: map memory, from `maps::state`.
-        store(unsafe { &raw mut (*state).first_known }, 1);
+        // SAFETY: map memory, from `maps::state`; the index is masked.
+        unsafe {
+            let start = &raw mut (*state).starts[interval as usize & (BANKS - 1)];
+            if load(&raw const (*start).interval) != interval + 1 {
+                (*start).head = (*state).met_head;
+                (*start).tail = (*state).met_tail;
+                store(&raw mut (*start).interval, interval + 1);
+            }
+        }
     }
 }
 
@@ -315,7 +374,7 @@ pub fn create_exit(fd: i32) {
 #[inline(always)]
 pub fn mmap_entry(file: u64) {
     let phase = maps::phase();
-    if phase != Phase::Counting as u32 && phase != Phase::Frames as u32 {
+    if !phase.is(Phase::Counting) && !phase.is(Phase::Frames) {
         return;
     }
     if let Some(ep) = fields::ep_of_file(file) {
@@ -341,17 +400,18 @@ pub fn set_final(ring: u32, seen: &Seen) {
 /// `ep_eventpoll_release` was entered: the last reference to the file is gone.
 #[inline(always)]
 pub fn release_entry(sp: u64, file: u64) {
-    if maps::phase() == Phase::Off as u32 {
+    let phase = maps::phase();
+    if phase.is(Phase::Off) {
         return;
     }
     let Some(ep) = fields::ep_of_file(file) else { return };
     let Some(ring) = number_of(ep) else { return };
-    if let Some(seen) = snapshot::take_known(ring) {
+    if let Some(seen) = snapshot::take_known(ring, phase.interval()) {
         set_final(ring, &seen);
     }
     let Some(state) = maps::state(ring) else { return };
     // Asked after the look: adds that it shows were entered before.
-    let closing = if maps::phase() == Phase::Counting as u32 {
+    let closing = if maps::phase().is(Phase::Counting) {
         RingState::CLOSING_COUNTED
     } else {
         RingState::CLOSING_UNCOUNTED
@@ -405,7 +465,7 @@ pub fn release_exit(sp: u64) {
 /// A task was forked: the children of a target are targets.
 #[inline(always)]
 pub fn fork(parent: u64, child: u64) {
-    if fields::filter_on() == 0 {
+    if fields::follow_forks() == 0 {
         return;
     }
     let (Some(parent), Some(child)) = (fields::tgid_of_task(parent), fields::tgid_of_task(child))
@@ -417,5 +477,20 @@ pub fn fork(parent: u64, child: u64) {
     }
     if maps::TARGETS.insert(child, 1u32, 0).is_err() {
         maps::count_host(HostCounter::ThreadMapFull);
+    }
+}
+
+/// A task is gone for good. Once the last of its process is, the number may be
+/// given to a process that nobody asked for.
+#[inline(always)]
+pub fn process_free(task: u64) {
+    if let Some(thread) = fields::thread_of_task(task) {
+        let (tgid, tid) = ((thread >> 32) as u32, thread as u32);
+        // A consumer that nobody named is learnt again when it waits.
+        let _ = maps::CONSUMERS.remove(tid);
+        // The first thread of a process goes last.
+        if tgid == tid {
+            let _ = maps::TARGETS.remove(tgid);
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! The probes of uepoll: count and bucket in the kernel, send only sampled
 //! positions, snapshots and the life of rings. One file for each thing that is
-//! observed; here only the ways in. Bodies know nothing of how they were
-//! attached, so that fentry and fexit can share them.
+//! observed; here only the ways in. Every function can be probed in two ways,
+//! by kprobe and, as NAME_typed, by fentry or fexit: one body serves both.
+//!
+//! The comment above each program is the prototype that it expects; the build
+//! of the kernel is checked against it.
 #![no_std]
 #![no_main]
 // Compare-and-swap and fetch-and-add on map memory: the BPF target of rustc
@@ -19,15 +22,19 @@ mod maps;
 mod offload;
 mod pending;
 mod ring;
+mod files;
 mod sampler;
 mod snapshot;
 mod syscalls;
+mod typed;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::macros::{kprobe, kretprobe, perf_event, raw_tracepoint, tracepoint};
+use aya_ebpf::macros::{kprobe, kretprobe, perf_event, raw_tracepoint, tracepoint, uprobe};
 use aya_ebpf::programs::{
     PerfEventContext, ProbeContext, RawTracePointContext, RetProbeContext, TracePointContext,
 };
+
+use crate::fields::Probed;
 
 /// Offset of `ret` in the record of every `sys_exit_*` tracepoint: behind the
 /// common part (8 bytes) and `int __syscall_nr` (padded to 8).
@@ -53,7 +60,7 @@ fn return_sp(ctx: &RetProbeContext) -> u64 {
 #[kprobe]
 fn callback_entry(ctx: ProbeContext) -> u32 {
     if let (Some(item), Some(flags)) = (ctx.arg::<u64>(0), ctx.arg::<u32>(1)) {
-        callback::entry(entry_sp(&ctx), item, flags);
+        callback::entry::<Probed>(entry_sp(&ctx), item, flags);
     }
     0
 }
@@ -61,7 +68,7 @@ fn callback_entry(ctx: ProbeContext) -> u32 {
 // static int ep_poll_callback(struct epitem *epi, __poll_t pollflags)
 #[kretprobe]
 fn callback_return(ctx: RetProbeContext) -> u32 {
-    callback::exit(return_sp(&ctx));
+    callback::exit::<Probed>(return_sp(&ctx), 0);
     0
 }
 
@@ -69,7 +76,7 @@ fn callback_return(ctx: RetProbeContext) -> u32 {
 #[kprobe]
 fn add_entry(ctx: ProbeContext) -> u32 {
     if let Some(item) = ctx.arg::<u64>(0) {
-        ring::add_entry(entry_sp(&ctx), item);
+        ring::add_entry::<Probed>(entry_sp(&ctx), item);
     }
     0
 }
@@ -78,7 +85,7 @@ fn add_entry(ctx: ProbeContext) -> u32 {
 #[kretprobe]
 fn add_return(ctx: RetProbeContext) -> u32 {
     // A bool is returned in the low byte; the rest of the register is noise.
-    ring::add_exit(return_sp(&ctx), ctx.ret::<u64>() & 0xff != 0);
+    ring::add_exit::<Probed>(return_sp(&ctx), 0, ctx.ret::<u64>() & 0xff != 0);
     0
 }
 
@@ -86,7 +93,7 @@ fn add_return(ctx: RetProbeContext) -> u32 {
 #[kprobe]
 fn remove_entry(ctx: ProbeContext) -> u32 {
     if let Some(item) = ctx.arg::<u64>(0) {
-        ring::remove_entry(item);
+        ring::remove_entry::<Probed>(item);
     }
     0
 }
@@ -99,6 +106,25 @@ fn wakeup_entry(ctx: ProbeContext) -> u32 {
     if let (Some(wait), Some(key)) = (ctx.arg::<u64>(0), ctx.arg::<u32>(3)) {
         offload::wakeup_entry(wait, key);
     }
+    0
+}
+
+// static int ep_poll_wakeup(wait_queue_entry_t *wait, unsigned int mode,
+//                           int sync, void *key)
+// Where `ep_poll_callback` cannot be probed: a wake-up with flags calls it.
+#[kprobe]
+fn arrival_wakeup_entry(ctx: ProbeContext) -> u32 {
+    if let (Some(wait), Some(key)) = (ctx.arg::<u64>(0), ctx.arg::<u32>(3)) {
+        offload::arrival_entry(entry_sp(&ctx), wait, key);
+    }
+    0
+}
+
+// static int ep_poll_wakeup(wait_queue_entry_t *wait, unsigned int mode,
+//                           int sync, void *key)
+#[kretprobe]
+fn arrival_wakeup_return(ctx: RetProbeContext) -> u32 {
+    callback::exit::<Probed>(return_sp(&ctx), 0);
     0
 }
 
@@ -206,10 +232,40 @@ fn fork(ctx: RawTracePointContext) -> i32 {
     0
 }
 
+// sched:sched_process_free
+// TP_PROTO(struct task_struct *p)
+#[raw_tracepoint(tracepoint = "sched_process_free")]
+fn process_free(ctx: RawTracePointContext) -> i32 {
+    life::process_free(ctx.arg::<u64>(0));
+    0
+}
+
+// sched:sched_wakeup
+// TP_PROTO(struct task_struct *p)
+#[raw_tracepoint(tracepoint = "sched_wakeup")]
+fn wakeup(ctx: RawTracePointContext) -> i32 {
+    syscalls::wakeup(ctx.arg::<u64>(0));
+    0
+}
+
 // perf software clock, on every CPU.
 #[perf_event]
-fn sampler(_ctx: PerfEventContext) -> u32 {
-    sampler::tick();
+fn sampler(ctx: PerfEventContext) -> u32 {
+    // SAFETY: the context begins with the registers of what was interrupted;
+    // the verifier lets programs read them whole.
+    let cs = unsafe { (&raw const (*ctx.ctx).regs.cs).read_volatile() };
+    // The privilege level of the code that ran: 3 in user mode.
+    sampler::tick(cs & 3 != 0);
+    0
+}
+
+// USDT-style probe of consumers: provider `uepoll`, name `spin_end`, see
+// docs/spin-probe.md: the descriptor in %edi, iterations in %rsi.
+#[uprobe]
+fn spin_end(ctx: ProbeContext) -> u32 {
+    if let (Some(epfd), Some(iterations)) = (ctx.arg::<i32>(0), ctx.arg::<u64>(1)) {
+        syscalls::spin_end(epfd, iterations);
+    }
     0
 }
 

@@ -7,10 +7,13 @@ use uepoll_common::counter::{
     HOST_COUNTERS, HostCounter, RING_COUNTERS, RING_HISTOGRAMS, RingCounter, RingHistogram,
 };
 use uepoll_common::hist::RawHistogram;
-use uepoll_common::state::{ACTIVE_RINGS, Control, HISTOGRAM_RINGS, Phase, RINGS, RingState};
+use uepoll_common::state::{
+    ACTIVE_RINGS, BANKS, Control, HISTOGRAM_RINGS, Phase, PhaseWord, RINGS, RingState, WaitFrame,
+};
 
 use crate::atomic::load;
-use crate::frames::{CpuFrames, CtlFrame, WaitFrame, WorkerFrame};
+use crate::fields;
+use crate::frames::{CpuFrames, CtlFrame, WorkerFrame};
 
 /// Threads that can be inside a control call, or a wait, at one time.
 const THREADS: u32 = 16384;
@@ -24,16 +27,17 @@ static RING_STATES: Array<RingState> = Array::with_max_entries(RINGS as u32, 0);
 
 #[map]
 static RING_COUNTS: PerCpuArray<[u64; RING_COUNTERS]> =
-    PerCpuArray::with_max_entries(RINGS as u32, 0);
+    PerCpuArray::with_max_entries((BANKS * RINGS) as u32, 0);
 
 #[map]
 static HISTOGRAMS: PerCpuArray<RawHistogram> =
-    PerCpuArray::with_max_entries((HISTOGRAM_RINGS * RING_HISTOGRAMS) as u32, 0);
+    PerCpuArray::with_max_entries((BANKS * HISTOGRAM_RINGS * RING_HISTOGRAMS) as u32, 0);
 
 #[map]
-static HOST_COUNTS: PerCpuArray<[u64; HOST_COUNTERS]> = PerCpuArray::with_max_entries(1, 0);
+static HOST_COUNTS: PerCpuArray<[u64; HOST_COUNTERS]> =
+    PerCpuArray::with_max_entries(BANKS as u32, 0);
 
-/// The [`Phase`]: the one word that user space writes during a run.
+/// The [`PhaseWord`]: the one word that user space writes during a run.
 #[map]
 static PHASE: Array<u32> = Array::with_max_entries(1, 0);
 
@@ -51,6 +55,11 @@ pub static TARGETS: HashMap<u32, u32> = HashMap::with_max_entries(16384, 0);
 /// Process to the numbers plus one of up to four rings that it owns.
 #[map]
 pub static PROCESS_RINGS: HashMap<u32, [u32; 4]> = HashMap::with_max_entries(RINGS as u32, 0);
+
+/// Thread to the number plus one of the ring that it consumes from: it was seen
+/// to wait there, or the user says so.
+#[map]
+pub static CONSUMERS: HashMap<u32, u32> = HashMap::with_max_entries(THREADS, 0);
 
 #[map]
 static CPU_FRAMES: PerCpuArray<CpuFrames> = PerCpuArray::with_max_entries(1, 0);
@@ -85,10 +94,23 @@ pub fn control() -> Option<*mut Control> {
     CONTROL.get_ptr_mut(0)
 }
 
-/// What the probes do now.
+/// What the probes do now, and in which interval.
 #[inline(always)]
-pub fn phase() -> u32 {
-    PHASE.get_ptr(0).map_or(Phase::Off as u32, load)
+pub fn phase() -> PhaseWord {
+    PhaseWord(PHASE.get_ptr(0).map_or(Phase::Off as u32, load))
+}
+
+/// The interval, if what happens now is counted.
+#[inline(always)]
+pub fn counting() -> Option<u32> {
+    let phase = phase();
+    if phase.is(Phase::Counting) { Some(phase.interval()) } else { None }
+}
+
+/// The bank that an interval counts in.
+#[inline(always)]
+fn bank(interval: u32) -> u32 {
+    interval & (BANKS as u32 - 1)
 }
 
 /// The list of active rings.
@@ -109,10 +131,10 @@ pub fn state(ring: u32) -> Option<*mut RingState> {
     RING_STATES.get_ptr_mut(ring)
 }
 
-/// Counters of a ring on this CPU.
+/// Counters of a ring in an interval, on this CPU.
 #[inline(always)]
-pub fn counters(ring: u32) -> Option<*mut [u64; RING_COUNTERS]> {
-    RING_COUNTS.get_ptr_mut(ring)
+pub fn counters(ring: u32, interval: u32) -> Option<*mut [u64; RING_COUNTERS]> {
+    RING_COUNTS.get_ptr_mut(bank(interval) * fields::rings() + ring)
 }
 
 /// Counts one in counters already looked up.
@@ -124,8 +146,8 @@ pub fn count_in(counters: *mut [u64; RING_COUNTERS], which: RingCounter) {
 
 /// Counts one for a ring.
 #[inline(always)]
-pub fn count(ring: u32, which: RingCounter) {
-    if let Some(counters) = counters(ring) {
+pub fn count(ring: u32, interval: u32, which: RingCounter) {
+    if let Some(counters) = counters(ring, interval) {
         count_in(counters, which);
     }
 }
@@ -133,7 +155,7 @@ pub fn count(ring: u32, which: RingCounter) {
 /// Counts one for the host.
 #[inline(always)]
 pub fn count_host(which: HostCounter) {
-    if let Some(counters) = HOST_COUNTS.get_ptr_mut(0) {
+    if let Some(counters) = HOST_COUNTS.get_ptr_mut(bank(phase().interval())) {
         // SAFETY: this CPU's own map memory, the index is an enum's.
         unsafe { (*counters)[which as usize] += 1 }
     }
@@ -143,11 +165,12 @@ pub fn count_host(which: HostCounter) {
 /// function of its own, so that the verifier meets its many branches once for
 /// each call and not once for each path around it.
 #[inline(never)]
-pub fn record(ring: u32, which: u32, value: u64) {
+pub fn record(ring: u32, interval: u32, which: u32, value: u64) {
     if ring >= HISTOGRAM_RINGS as u32 {
         return;
     }
-    if let Some(histogram) = HISTOGRAMS.get_ptr_mut(ring * RING_HISTOGRAMS as u32 + which) {
+    let at = bank(interval) * HISTOGRAM_RINGS as u32 + ring;
+    if let Some(histogram) = HISTOGRAMS.get_ptr_mut(at * RING_HISTOGRAMS as u32 + which) {
         // SAFETY: this CPU's own map memory.
         unsafe { (*histogram).record(value) }
     }
@@ -155,6 +178,6 @@ pub fn record(ring: u32, which: u32, value: u64) {
 
 /// As [`record`], by name.
 #[inline(always)]
-pub fn record_in(ring: u32, which: RingHistogram, value: u64) {
-    record(ring, which as u32, value);
+pub fn record_in(ring: u32, interval: u32, which: RingHistogram, value: u64) {
+    record(ring, interval, which as u32, value);
 }

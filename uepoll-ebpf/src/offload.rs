@@ -6,7 +6,8 @@ use uepoll_common::state::Phase;
 
 use crate::atomic::{add, load};
 use crate::frames::{CallbackFrame, WorkerFrame};
-use crate::{fields, life, maps};
+use crate::fields::{self, Probed};
+use crate::{callback, life, maps};
 
 /// Insert only if the key is not there yet.
 const BPF_NOEXIST: u64 = 1;
@@ -17,17 +18,18 @@ const URING_WAKE: u32 = 1 << 27;
 /// `ep_poll_wakeup` was entered; `key` holds its poll flags.
 #[inline(always)]
 pub fn wakeup_entry(wait: u64, key: u32) {
-    if key & !URING_WAKE != 0 || maps::phase() != Phase::Counting as u32 {
+    if key & !URING_WAKE != 0 {
         return;
     }
+    let Some(interval) = maps::counting() else { return };
     let Some(item) = fields::item_of_wait(wait) else { return };
-    let Some(ep) = fields::ep_of_item(item) else { return };
-    let Some(header) = fields::header_of(ep) else { return };
+    let Some(ep) = fields::ep_of_item::<Probed>(item) else { return };
+    let Some(header) = fields::header_of::<Probed>(ep) else { return };
     let Some(ring) = life::met_by_waker(ep, header) else { return };
     if !life::selected(ring) {
         return;
     }
-    maps::count(ring, RingCounter::WakeupsKeyless);
+    maps::count(ring, interval, RingCounter::WakeupsKeyless);
     // The first of several wake-ups is the one that queued the work; the
     // others find the key taken, and collapse into it.
     const EEXIST: i32 = -17;
@@ -37,21 +39,34 @@ pub fn wakeup_entry(wait: u64, key: u32) {
     }
 }
 
+/// `ep_poll_wakeup` was entered where the callback that it makes cannot be
+/// probed: with flags, it makes one for sure.
+#[inline(always)]
+pub fn arrival_entry(call: u64, wait: u64, key: u32) {
+    if key & !URING_WAKE == 0 {
+        return;
+    }
+    if let Some(item) = fields::item_of_wait(wait) {
+        callback::entry::<Probed>(call, item, key);
+    }
+}
+
 /// `ep_poll_callback_work` was entered.
 #[inline(always)]
 pub fn work_entry(work: u64) {
     let phase = maps::phase();
-    if phase != Phase::Counting as u32 && phase != Phase::Frames as u32 {
+    if !phase.is(Phase::Counting) && !phase.is(Phase::Frames) {
         return;
     }
     let item = fields::item_of_work(work);
-    let Some(ep) = fields::ep_of_item(item) else { return };
-    let Some(header) = fields::header_of(ep) else { return };
+    let Some(ep) = fields::ep_of_item::<Probed>(item) else { return };
+    let Some(header) = fields::header_of::<Probed>(ep) else { return };
     let Some(ring) = life::met_by_waker(ep, header) else { return };
     if !life::selected(ring) {
         return;
     }
-    let counted = phase == Phase::Counting as u32;
+    let counted = phase.is(Phase::Counting);
+    let interval = phase.interval();
     let now_ns = fields::now_ns();
     let thread = life::thread();
     let missed_return = maps::WORKERS.get_ptr(thread).is_some();
@@ -60,7 +75,7 @@ pub fn work_entry(work: u64) {
         entry_ns: now_ns,
         ring,
         called_back: 0,
-        counted: u32::from(counted),
+        counted: if counted { interval + 1 } else { 0 },
         reserved: 0,
         callback: CallbackFrame::NONE,
     };
@@ -68,7 +83,7 @@ pub fn work_entry(work: u64) {
         return maps::count_host(HostCounter::ThreadMapFull);
     }
     if missed_return {
-        maps::count(ring, RingCounter::PairsMismatched);
+        maps::count(ring, interval, RingCounter::PairsMismatched);
     } else if let Some(control) = maps::control() {
         // SAFETY: map memory.
         unsafe { add(&raw mut (*control).workers_active, 1) };
@@ -76,7 +91,7 @@ pub fn work_entry(work: u64) {
     if !counted {
         return;
     }
-    maps::count(ring, RingCounter::OffloadRuns);
+    maps::count(ring, interval, RingCounter::OffloadRuns);
     if let Some(queued_ns) = maps::OFFLOADS.get_ptr(item) {
         // SAFETY: map memory; a place that changed hands gives a clock of
         // another wake-up, never anything else.
@@ -84,7 +99,7 @@ pub fn work_entry(work: u64) {
         // A later one has queued the next run, and is that run's to take.
         if queued_ns <= now_ns {
             let _ = maps::OFFLOADS.remove(item);
-            maps::record_in(ring, RingHistogram::OffloadDelay, now_ns - queued_ns);
+            maps::record_in(ring, interval, RingHistogram::OffloadDelay, now_ns - queued_ns);
         }
     }
 }
@@ -106,9 +121,10 @@ pub fn work_exit() {
     if counted == 0 {
         return;
     }
+    let interval = counted - 1;
     if called_back == 0 {
-        maps::count(ring, RingCounter::OffloadEmptyRuns);
+        maps::count(ring, interval, RingCounter::OffloadEmptyRuns);
     }
     let run_ns = fields::now_ns().wrapping_sub(entry_ns);
-    maps::record_in(ring, RingHistogram::OffloadRun, run_ns);
+    maps::record_in(ring, interval, RingHistogram::OffloadRun, run_ns);
 }

@@ -11,7 +11,7 @@
 
 use uepoll_common::counter::{HostCounter, RingCounter};
 use uepoll_common::record::{RecordKind, Resolved};
-use uepoll_common::state::{PENDING, Pending, RingState};
+use uepoll_common::state::{BANKS, PENDING, Pending, RingState};
 
 use crate::atomic::{load, store, swap_if};
 use crate::maps;
@@ -30,6 +30,17 @@ pub struct Sample {
     pub arrival_ns: u64,
     pub add_entry_ns: u64,
     pub add_exit_ns: u64,
+    /// The interval in which it was published.
+    pub interval: u32,
+}
+
+/// Counts what became of a sample, in the interval in which it was published.
+/// Not once that has been told: there it stands as unconsumed at its end.
+#[inline(always)]
+fn count(ring: u32, sample: &Sample, which: RingCounter) {
+    if maps::phase().interval().wrapping_sub(sample.interval) < BANKS as u32 {
+        maps::count(ring, sample.interval, which);
+    }
 }
 
 /// Whether head has passed a position.
@@ -60,7 +71,7 @@ fn later(a: u64, b: u64) -> u64 {
 #[inline(always)]
 fn send(ring: u32, sample: &Sample, lo_ns: u64, hi_ns: u64) {
     let Some(mut entry) = maps::RECORDS.reserve::<Resolved>(0) else {
-        maps::count(ring, RingCounter::SampledLost);
+        count(ring, sample, RingCounter::SampledLost);
         maps::count_host(HostCounter::ReservesFailed);
         return;
     };
@@ -75,10 +86,10 @@ fn send(ring: u32, sample: &Sample, lo_ns: u64, hi_ns: u64) {
         consumed_lo_ns: lo_ns,
         consumed_hi_ns: hi_ns,
         sample_shift: sample.sample_shift,
-        reserved: 0,
+        interval: sample.interval,
     });
     entry.submit(NO_WAKEUP);
-    maps::count(ring, RingCounter::SampledSent);
+    count(ring, sample, RingCounter::SampledSent);
 }
 
 /// Judges the oldest pending positions by a snapshot that saw `head` between
@@ -127,6 +138,7 @@ pub fn resolve(ring: u32, head: u32, before_ns: u64, after_ns: u64) {
                     arrival_ns: (*place).arrival_ns,
                     add_entry_ns: (*place).add_entry_ns,
                     add_exit_ns: (*place).add_exit_ns,
+                    interval: (*place).interval,
                 }
             };
             send(ring, &sample, lo_ns, after_ns);
@@ -178,13 +190,13 @@ pub fn offer(ring: u32, sample: &Sample, head: u32, after_ns: u64) {
     if at.wrapping_sub(load(oldest)) >= PENDING as u32
         || !swap_if(word, Pending::STATE_FREE, Pending::STATE_WRITING)
     {
-        return maps::count(ring, RingCounter::SampledPendingFull);
+        return count(ring, sample, RingCounter::SampledPendingFull);
     }
     // Whoever holds the next place alone can move on. If somebody has, between
     // our read and our claim, this place is behind the queue.
     if load(next) != at {
         swap_if(word, Pending::STATE_WRITING, Pending::STATE_FREE);
-        return maps::count(ring, RingCounter::SampledPendingFull);
+        return count(ring, sample, RingCounter::SampledPendingFull);
     }
     // SAFETY: map memory, from `place`, ours while it is being written.
     unsafe {
@@ -194,6 +206,7 @@ pub fn offer(ring: u32, sample: &Sample, head: u32, after_ns: u64) {
         (*place).arrival_ns = sample.arrival_ns;
         (*place).add_entry_ns = sample.add_entry_ns;
         (*place).add_exit_ns = sample.add_exit_ns;
+        (*place).interval = sample.interval;
     }
     // SAFETY: map memory, from `place`.
     store(unsafe { &raw mut (*place).lo_ns }, sample.add_exit_ns);

@@ -3,11 +3,11 @@
 
 use uepoll_common::abi::{EPOLLREMOVED, MAX_ITEMS};
 use uepoll_common::counter::{HostCounter, RING_COUNTERS, RingCounter, RingHistogram};
-use uepoll_common::state::{ACTIVE_RINGS, Phase, RingState};
+use uepoll_common::state::{ACTIVE_RINGS, BANKS, RingState};
 
 use crate::anomaly::{self, Anomaly};
 use crate::atomic::{add, load, store};
-use crate::fields;
+use crate::fields::{self, Way};
 use crate::frames::{AddFrame, CallbackFrame, CpuFrames, FRAMES, Origin, made_by};
 use crate::pending::{self, Sample};
 use crate::{callback, life, maps, snapshot};
@@ -23,14 +23,16 @@ const MAX_SHIFT: u32 = 31;
 /// `ep_add_event_to_uring` was entered for `item`. Under ep->lock, interrupts
 /// off.
 #[inline(always)]
-pub fn add_entry(sp: u64, item: u64) {
-    let Some(ep) = fields::ep_of_item(item) else { return };
-    let Some(header) = fields::header_of(ep) else { return };
+pub fn add_entry<W: Way>(call: u64, item: u64) {
+    let Some(ep) = fields::ep_of_item::<W>(item) else { return };
+    let Some(header) = fields::header_of::<W>(ep) else { return };
     let Some(cpu) = maps::cpu_frames() else { return };
-    let Some((ring, origin, arrival_ns)) = origin_of(cpu, sp, item, ep) else { return };
-    let Some(tail) = fields::tail_of(ep, header) else { return };
+    let Some(cause) = cause_of::<W>(cpu, call, item, ep) else { return };
+    let Cause { ring, interval, origin, arrival_ns } = cause;
+    let Some(tail) = fields::tail_of::<W>(ep, header) else { return };
     let Some(state) = maps::state(ring) else { return };
-    begin_count(state, header, tail);
+    begin_count::<W>(state, header, tail, interval);
+    under_way(state, tail);
     // SAFETY: this CPU's own map memory; the index is masked.
     unsafe {
         let mut depth = (*cpu).add_depth;
@@ -41,7 +43,7 @@ pub fn add_entry(sp: u64, item: u64) {
             depth = 0;
         }
         (*cpu).adds[depth as usize & (FRAMES - 1)] = AddFrame {
-            sp,
+            call,
             item,
             ep,
             header,
@@ -50,37 +52,75 @@ pub fn add_entry(sp: u64, item: u64) {
             ring,
             origin: origin as u32,
             tail,
-            reserved: 0,
+            interval,
         };
         (*cpu).add_depth = depth + 1;
     }
 }
 
-/// Settles, at the first add that is counted, where counting began. ep->lock
-/// makes it exact: every later add of the ring finds it selected.
+/// Notes that an add of this ring has begun.
 #[inline(always)]
-fn begin_count(state: *mut RingState, header: u64, tail: u32) {
+fn under_way(state: *mut RingState, tail: u32) {
     // SAFETY: map memory, from `maps::state`.
     unsafe {
-        if load(&raw const (*state).first_known) != 0 {
-            return;
-        }
-        if let Some((head, _)) = fields::head_and_tail(header) {
-            (*state).first_head = head;
-            (*state).first_tail = tail;
-            store(&raw mut (*state).first_known, 1);
+        store(&raw mut (*state).adding_tail, tail);
+        if fields::lock_is_spinlock() != 0 {
+            // One at a time: an add whose return is missed spoils nothing.
+            store(&raw mut (*state).adding, 1);
+        } else {
+            add(&raw mut (*state).adding, 1);
         }
     }
 }
 
-/// Where an add comes from: ring, origin and entry of the callback. `None` if
-/// it is not to be counted.
+/// Notes that an add of this ring has ended.
 #[inline(always)]
-fn origin_of(cpu: *mut CpuFrames, sp: u64, item: u64, ep: u64) -> Option<(u32, Origin, u64)> {
+fn done(state: *mut RingState) {
+    // SAFETY: map memory, from `maps::state`.
+    unsafe {
+        if fields::lock_is_spinlock() != 0 {
+            store(&raw mut (*state).adding, 0);
+        } else {
+            add(&raw mut (*state).adding, u32::MAX);
+        }
+    }
+}
+
+/// Settles, at the first add that is counted in an interval, where the ring
+/// stood when that began. ep->lock makes it exact: every later add of the ring
+/// is counted in this interval or in a later one.
+#[inline(always)]
+fn begin_count<W: Way>(state: *mut RingState, header: u64, tail: u32, interval: u32) {
+    // SAFETY: map memory, from `maps::state`; the index is masked.
+    unsafe {
+        let start = &raw mut (*state).starts[interval as usize & (BANKS - 1)];
+        if load(&raw const (*start).interval) == interval + 1 {
+            return;
+        }
+        if let Some((head, _)) = fields::head_and_tail::<W>(header) {
+            (*start).head = head;
+            (*start).tail = tail;
+            store(&raw mut (*start).interval, interval + 1);
+        }
+    }
+}
+
+/// Where an add comes from, and where it is counted.
+struct Cause {
+    ring: u32,
+    interval: u32,
+    origin: Origin,
+    /// Entry of the callback; 0 if it has none.
+    arrival_ns: u64,
+}
+
+/// Where an add comes from; `None` if it is not to be counted.
+#[inline(always)]
+fn cause_of<W: Way>(cpu: *mut CpuFrames, call: u64, item: u64, ep: u64) -> Option<Cause> {
     if let Some(frame) = callback::innermost(cpu) {
         // SAFETY: this CPU's own map memory, from `innermost`.
         unsafe {
-            if (*frame).item == item && made_by(sp, (*frame).sp) {
+            if (*frame).item == item && made_by::<W>(call, (*frame).call) {
                 return begun(frame, Origin::Callback);
             }
         }
@@ -88,7 +128,7 @@ fn origin_of(cpu: *mut CpuFrames, sp: u64, item: u64, ep: u64) -> Option<(u32, O
     if let Some(frame) = callback::of_worker() {
         // SAFETY: map memory of this thread's worker, from `of_worker`.
         unsafe {
-            if (*frame).item == item && made_by(sp, (*frame).sp) {
+            if (*frame).item == item && made_by::<W>(call, (*frame).call) {
                 return begun(frame, Origin::Worker);
             }
         }
@@ -99,38 +139,41 @@ fn origin_of(cpu: *mut CpuFrames, sp: u64, item: u64, ep: u64) -> Option<(u32, O
             if (*frame).ep == ep {
                 let origin = if (*frame).op == OP_ADD { Origin::Insert } else { Origin::Modify };
                 let ring = (*frame).ring;
-                return life::counts(ring).then_some((ring, origin, 0));
+                let interval = life::counting(ring)?;
+                return Some(Cause { ring, interval, origin, arrival_ns: 0 });
             }
         }
     }
-    // From a callback whose entry was missed. It is counted, so that positions
-    // add up, and it is told that the books of arrivals do not.
     let ring = life::number_of(ep)?;
-    if !life::counts(ring) {
-        return None;
+    let interval = life::counting(ring)?;
+    if fields::callback_probed() != 0 {
+        // From a callback whose entry was missed. It is counted, so that
+        // positions add up, and it is told that the books of arrivals do not.
+        maps::count(ring, interval, RingCounter::PairsMismatched);
+        anomaly::tell(Anomaly::PairsMismatched, ring, 0);
     }
-    maps::count(ring, RingCounter::PairsMismatched);
-    anomaly::tell(Anomaly::PairsMismatched, ring, 0);
-    Some((ring, Origin::Callback, 0))
+    // Else from the worker: its calls are not seen to arrive.
+    Some(Cause { ring, interval, origin: Origin::Callback, arrival_ns: 0 })
 }
 
 /// Marks a callback as having entered its add, and decides whether both count.
 #[inline(always)]
-fn begun(frame: *mut CallbackFrame, origin: Origin) -> Option<(u32, Origin, u64)> {
+fn begun(frame: *mut CallbackFrame, origin: Origin) -> Option<Cause> {
     // SAFETY: map memory of this CPU or of this thread's worker.
     unsafe {
         (*frame).flags |= CallbackFrame::ADD_ENTERED;
-        if !life::counts((*frame).ring) {
-            return None;
-        }
+        let ring = (*frame).ring;
+        let interval = life::counting(ring)?;
         (*frame).flags |= CallbackFrame::COUNTED;
-        Some(((*frame).ring, origin, (*frame).entry_ns))
+        (*frame).interval = interval;
+        Some(Cause { ring, interval, origin, arrival_ns: (*frame).entry_ns })
     }
 }
 
-/// `ep_add_event_to_uring` returned: `new_slot`, or merged.
+/// `ep_add_event_to_uring` returned: `new_slot`, or merged. `item` is known
+/// where arguments are.
 #[inline(always)]
-pub fn add_exit(sp: u64, new_slot: bool) {
+pub fn add_exit<W: Way>(call: u64, item: u64, new_slot: bool) {
     let Some(cpu) = maps::cpu_frames() else { return };
     // SAFETY: this CPU's own map memory; the index is masked.
     let frame = unsafe {
@@ -139,7 +182,7 @@ pub fn add_exit(sp: u64, new_slot: bool) {
             return;
         }
         let frame = (*cpu).adds[(depth - 1) as usize & (FRAMES - 1)];
-        if frame.sp != sp {
+        if frame.call != call {
             // An ordinary return, or the frame's own was missed: the overflow
             // of the stack tells of the latter.
             return;
@@ -157,11 +200,18 @@ pub fn add_exit(sp: u64, new_slot: bool) {
     {
         returned(around, frame.item);
     }
-    let Some(counters) = maps::counters(frame.ring) else { return };
+    let Some(counters) = maps::counters(frame.ring, frame.interval) else { return };
     let Some(state) = maps::state(frame.ring) else { return };
+    done(state);
     maps::count_in(counters, outcome(origin, new_slot));
     if new_slot {
-        published(&frame, state, counters);
+        if W::TYPED {
+            let Some(ep) = fields::ep_of_item::<W>(item) else { return };
+            let Some(header) = fields::header_of::<W>(ep) else { return };
+            published::<W>(&frame, ep, header, state, counters);
+        } else {
+            published::<W>(&frame, frame.ep, frame.header, state, counters);
+        }
     } else {
         // SAFETY: map memory, from `maps::state`.
         store(unsafe { &raw mut (*state).counted_tail }, frame.tail);
@@ -192,24 +242,35 @@ fn outcome(origin: u32, new_slot: bool) -> RingCounter {
     }
 }
 
-/// A new slot was made between the entry and the exit of `frame`.
+/// A new slot was made between the entry and the exit of `frame`. `ep` and
+/// `header` are those of the frame, typed where they can be.
 #[inline(always)]
-pub fn published(frame: &AddFrame, state: *mut RingState, counters: *mut [u64; RING_COUNTERS]) {
+pub fn published<W: Way>(
+    frame: &AddFrame,
+    ep: u64,
+    header: u64,
+    state: *mut RingState,
+    counters: *mut [u64; RING_COUNTERS],
+) {
     let exit_ns = fields::now_ns();
-    let ring = frame.ring;
+    let AddFrame { ring, interval, .. } = *frame;
     if frame.arrival_ns != 0 {
         let which = if frame.origin == Origin::Worker as u32 {
             RingHistogram::PublishOffloaded
         } else {
             RingHistogram::PublishDirect
         };
-        maps::record_in(ring, which, exit_ns.wrapping_sub(frame.arrival_ns));
+        maps::record_in(ring, interval, which, exit_ns.wrapping_sub(frame.arrival_ns));
+    }
+    if fields::add_probed() != 0 {
+        let exposed_ns = exit_ns.wrapping_sub(frame.entry_ns);
+        maps::record_in(ring, interval, RingHistogram::SlotExposure, exposed_ns);
     }
     mark_active(state, ring);
-    let Some(tail) = fields::tail_of(frame.ep, frame.header) else { return };
+    let Some(tail) = fields::tail_of::<W>(ep, header) else { return };
     // SAFETY: map memory, from `maps::state`.
     store(unsafe { &raw mut (*state).counted_tail }, tail);
-    let Some(mut seen) = snapshot::take(state, counters, ring, frame.header, exit_ns) else {
+    let Some(mut seen) = snapshot::take::<W>(state, counters, ring, header, exit_ns) else {
         return;
     };
     if seen.sane {
@@ -226,7 +287,7 @@ pub fn published(frame: &AddFrame, state: *mut RingState, counters: *mut [u64; R
             depth = seen.tail.wrapping_sub(seen.head);
         }
         if seen.sane {
-            maps::record_in(ring, RingHistogram::Depth, u64::from(depth));
+            maps::record_in(ring, interval, RingHistogram::Depth, u64::from(depth));
         }
     }
     if tail.wrapping_sub(frame.tail) != 1 {
@@ -250,6 +311,7 @@ pub fn published(frame: &AddFrame, state: *mut RingState, counters: *mut [u64; R
         arrival_ns: frame.arrival_ns,
         add_entry_ns: frame.entry_ns,
         add_exit_ns: exit_ns,
+        interval,
     };
     pending::offer(ring, &sample, seen.head, seen.after_ns);
 }
@@ -318,12 +380,10 @@ fn mark_active(state: *mut RingState, ring: u32) {
 
 /// `ep_remove_user_item` was entered for `item`. Under ep->mtx.
 #[inline(always)]
-pub fn remove_entry(item: u64) {
-    if maps::phase() != Phase::Counting as u32 {
-        return;
-    }
-    let Some(ep) = fields::ep_of_item(item) else { return };
-    let Some(header) = fields::header_of(ep) else { return };
+pub fn remove_entry<W: Way>(item: u64) {
+    let Some(interval) = maps::counting() else { return };
+    let Some(ep) = fields::ep_of_item::<W>(item) else { return };
+    let Some(header) = fields::header_of::<W>(ep) else { return };
     // An item that dies takes its queued wake-up with it. Absent is ordinary.
     let _ = maps::OFFLOADS.remove(item);
     // Not met here if unknown: the file may be on its way out.
@@ -333,11 +393,11 @@ pub fn remove_entry(item: u64) {
     if unsafe { load(&raw const (*state).selected) } == 0 {
         return;
     }
-    maps::count(ring, RingCounter::Removed);
+    maps::count(ring, interval, RingCounter::Removed);
     let ready =
         fields::bit_of_item(item).and_then(|bit| fields::ready_events(header, bit)).unwrap_or(0);
     // EPOLLREMOVED alone is what an earlier item of this number left behind.
     if ready & !EPOLLREMOVED != 0 {
-        maps::count(ring, RingCounter::RemovedReady);
+        maps::count(ring, interval, RingCounter::RemovedReady);
     }
 }

@@ -1,15 +1,17 @@
 //! The sampler: on every tick of a CPU's clock, a look at the rings of whoever
-//! runs and at a few that have published of late. And the last look of a run,
-//! at the request of user space.
+//! runs and at a few that have published of late; and whether it is a consumer
+//! that runs, and what of. And the last look of an interval, at the request of
+//! user space.
 
 use uepoll_common::counter::{HostCounter, RingCounter};
 use uepoll_common::record::{RecordKind, Snapshot};
-use uepoll_common::state::{ACTIVE_RINGS, Phase};
+use uepoll_common::state::{ACTIVE_RINGS, Phase, RingState};
 
 use crate::anomaly::{self, Anomaly};
 use crate::atomic::{add, load, store};
 use crate::snapshot::{self, Seen};
-use crate::{fields, life, maps};
+use crate::fields::{self, Probed};
+use crate::{life, maps};
 
 /// Wakes no reader: the tool must not be woken by a probe.
 const NO_WAKEUP: u64 = aya_ebpf::bindings::BPF_RB_NO_WAKEUP as u64;
@@ -20,24 +22,35 @@ const ACTIVE_A_TICK: u32 = 4;
 /// A ring on which nothing moves sends a record this often.
 const QUIET_NS: u64 = 100_000_000;
 
-/// A tick of this CPU's clock.
+/// What a look is told of whoever runs on this CPU: nothing.
+const ANYBODY: u32 = 0;
+/// It is a consumer of the ring.
+const CONSUMER: u32 = 1;
+/// It is one, and was in user mode.
+const CONSUMER_IN_USER_MODE: u32 = 2;
+
+/// A tick of this CPU's clock; `in_user_mode` is what it interrupted.
 #[inline(always)]
-pub fn tick() {
-    if maps::phase() != Phase::Counting as u32 {
-        return;
-    }
+pub fn tick(in_user_mode: bool) {
+    let Some(interval) = maps::counting() else { return };
     maps::count_host(HostCounter::SamplerTicks);
+    // SAFETY: a place that changes hands gives the ring of another consumer,
+    // for one tick.
+    let consumed = maps::CONSUMERS.get_ptr(life::thread() as u32).map(|entry| load(entry));
+    let consumed = consumed.unwrap_or(0);
+    let who = if in_user_mode { CONSUMER_IN_USER_MODE } else { CONSUMER };
+    look_at(consumed, interval, who);
     let own = maps::PROCESS_RINGS.get_ptr(life::process()).map(|own| {
         // SAFETY: map memory; a torn read gives a ring that is no longer this
         // process's, which is a ring all the same.
         unsafe { own.read_volatile() }
     });
-    let own = own.unwrap_or([0; 4]);
-    let [a, b, c, d] = own;
-    look_at(a);
-    look_at(b);
-    look_at(c);
-    look_at(d);
+    let [a, b, c, d] = own.unwrap_or([0; 4]);
+    for entry in [a, b, c, d] {
+        if entry != consumed {
+            look_at(entry, interval, ANYBODY);
+        }
+    }
     let (Some(control), Some(list)) = (maps::control(), maps::active()) else { return };
     // SAFETY: map memory.
     let taken = unsafe { load(&raw const (*control).active_cursor) };
@@ -56,15 +69,15 @@ pub fn tick() {
             let at = load(&raw const at);
             load(&raw const (*list)[at as usize & (ACTIVE_RINGS - 1)])
         };
-        if entry != a && entry != b && entry != c && entry != d {
-            look_at(entry);
+        if entry != a && entry != b && entry != c && entry != d && entry != consumed {
+            look_at(entry, interval, ANYBODY);
         }
     }
 }
 
 /// Looks at the ring of an entry (its number plus one, 0 for none).
 #[inline(never)]
-fn look_at(entry: u32) -> u32 {
+fn look_at(entry: u32, interval: u32, who: u32) -> u32 {
     if entry == 0 {
         return 0;
     }
@@ -72,15 +85,59 @@ fn look_at(entry: u32) -> u32 {
     if !life::selected(ring) {
         return 0;
     }
-    let Some(seen) = snapshot::take_known(ring) else { return 0 };
-    let right = check_header(ring);
+    let (Some(seen), Some(state), Some(counters)) = (
+        snapshot::take_known(ring, interval),
+        maps::state(ring),
+        maps::counters(ring, interval),
+    ) else {
+        return 0;
+    };
+    maps::count_in(counters, RingCounter::SamplerLooks);
+    if who != ANYBODY {
+        maps::count_in(counters, RingCounter::ConsumerTicks);
+        if who == CONSUMER_IN_USER_MODE && seen.head == seen.tail {
+            maps::count_in(counters, RingCounter::ConsumerTicksEmpty);
+        }
+    }
+    if slot_unwritten(state) {
+        maps::count_in(counters, RingCounter::SlotSpinSightings);
+    }
+    let right = check_header(ring, interval);
     send(ring, &seen, right);
     0
 }
 
+/// Whether the slot at head is empty because the add for that very position is
+/// still under way: whoever would consume it spins. An empty slot alone means
+/// no more than that the consumer has cleared it and not yet moved head.
+#[inline(always)]
+fn slot_unwritten(state: *mut RingState) -> bool {
+    if fields::slots_from_one() == 0 {
+        return false;
+    }
+    // SAFETY: map memory, from `maps::state`.
+    let (ep, header, adding, from) = unsafe {
+        ((*state).ep, (*state).header, &raw const (*state).adding, &raw const (*state).adding_tail)
+    };
+    if load(adding) == 0 {
+        return false;
+    }
+    let position = load(from);
+    // The slot is read between two looks at tail and head: it was empty while
+    // tail had passed the position and head had not.
+    let Some((_, tail)) = fields::head_and_tail::<Probed>(header) else { return false };
+    let moved = tail.wrapping_sub(position);
+    if moved == 0 || (moved != 1 && fields::lock_is_spinlock() != 0) {
+        return false;
+    }
+    let Some(slot) = fields::slot_at(ep, position) else { return false };
+    let Some((head, _)) = fields::head_and_tail::<Probed>(header) else { return false };
+    slot == 0 && head == position && load(adding) != 0 && load(from) == position
+}
+
 /// Compares the header with the kernel's own copies.
 #[inline(always)]
-fn check_header(ring: u32) -> bool {
+fn check_header(ring: u32, interval: u32) -> bool {
     let Some(state) = maps::state(ring) else { return false };
     // SAFETY: map memory, from `maps::state`. A ring that closed meanwhile may
     // have lost its header: what was read says nothing.
@@ -94,7 +151,7 @@ fn check_header(ring: u32) -> bool {
     }
     store(wrong, u32::from(!right));
     if !right {
-        maps::count(ring, RingCounter::BadMagic);
+        maps::count(ring, interval, RingCounter::BadMagic);
     }
     right
 }
@@ -129,10 +186,14 @@ fn send(ring: u32, seen: &Seen, header_right: bool) {
     entry.submit(NO_WAKEUP);
 }
 
-/// The last look at a ring.
+/// The last look at a ring in an interval.
 #[inline(always)]
 pub fn look(ring: u32) {
-    let Some(seen) = snapshot::take_known(ring) else { return };
-    let _ = check_header(ring);
+    // Asked for when the next interval has begun, or counting has ended.
+    let phase = maps::phase();
+    let ended = if phase.is(Phase::Counting) { 1 } else { 0 };
+    let interval = phase.interval().wrapping_sub(ended);
+    let Some(seen) = snapshot::take_known(ring, interval) else { return };
+    let _ = check_header(ring, interval);
     life::set_final(ring, &seen);
 }

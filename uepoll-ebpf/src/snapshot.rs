@@ -8,7 +8,8 @@ use uepoll_common::state::RingState;
 
 use crate::anomaly::{self, Anomaly};
 use crate::atomic::{load, store};
-use crate::{fields, maps, pending};
+use crate::fields::{self, Probed, Way};
+use crate::{maps, pending};
 
 /// What one look has shown.
 #[derive(Clone, Copy)]
@@ -27,7 +28,7 @@ pub struct Seen {
 
 /// Looks at a ring. `before_ns` is a clock read no later than now.
 #[inline(always)]
-pub fn take(
+pub fn take<W: Way>(
     state: *mut RingState,
     counters: *mut [u64; RING_COUNTERS],
     ring: u32,
@@ -40,8 +41,13 @@ pub fn take(
     // Read before the ring is: whoever stored it had read the ring by then, so
     // a smaller head below has truly gone back.
     let previous = load(last_head);
-    let (head, tail) = fields::head_and_tail(header)?;
+    let (head, tail) = fields::head_and_tail::<W>(header)?;
     let after_ns = fields::now_ns();
+    // Once closed, the header may have been freed under this read.
+    // SAFETY: map memory, from `maps::state`.
+    if unsafe { load(&raw const (*state).closing) } != 0 {
+        return None;
+    }
     maps::count_in(counters, RingCounter::Snapshots);
     let depth = tail.wrapping_sub(head);
     if depth == 0 {
@@ -70,14 +76,14 @@ pub fn take(
 
 /// Looks at a ring from where nothing else is known of it.
 #[inline(always)]
-pub fn take_known(ring: u32) -> Option<Seen> {
+pub fn take_known(ring: u32, interval: u32) -> Option<Seen> {
     let state = maps::state(ring)?;
-    let counters = maps::counters(ring)?;
+    let counters = maps::counters(ring, interval)?;
     // SAFETY: map memory, from `maps::state`.
     let (header, closing) = unsafe { ((*state).header, load(&raw const (*state).closing)) };
     // Once closed, the header may be freed at any moment.
     if closing != 0 || header == 0 {
         return None;
     }
-    take(state, counters, ring, header, fields::now_ns())
+    take::<Probed>(state, counters, ring, header, fields::now_ns())
 }

@@ -2,9 +2,10 @@
 //! on a stack of the CPU here: these calls sleep.
 
 use uepoll_common::counter::{HostCounter, RingCounter, RingHistogram};
-use uepoll_common::state::Phase;
+use uepoll_common::state::{Phase, WaitFrame};
 
-use crate::frames::{CtlFrame, WaitFrame};
+use crate::atomic::{load, store};
+use crate::frames::CtlFrame;
 use crate::{fields, life, maps, snapshot};
 
 const OP_ADD: u32 = 1;
@@ -16,7 +17,7 @@ const ESTALE: i64 = -116;
 #[inline(always)]
 pub fn ctl_entry(epfd: i32, op: u32) {
     let phase = maps::phase();
-    if phase != Phase::Counting as u32 && phase != Phase::Frames as u32 {
+    if !phase.is(Phase::Counting) && !phase.is(Phase::Frames) {
         return;
     }
     let thread = life::thread();
@@ -26,8 +27,9 @@ pub fn ctl_entry(epfd: i32, op: u32) {
         let _ = maps::CTLS.remove(thread);
         return;
     };
-    let counted = phase == Phase::Counting as u32 && life::selected(ring);
-    let frame = CtlFrame { ep, ring, op, no_bit: 0, counted: u32::from(counted) };
+    let counted = phase.is(Phase::Counting) && life::selected(ring);
+    let counted = if counted { phase.interval() + 1 } else { 0 };
+    let frame = CtlFrame { ep, ring, op, no_bit: 0, counted };
     if maps::CTLS.insert(thread, frame, 0).is_err() {
         maps::count_host(HostCounter::ThreadMapFull);
     }
@@ -45,7 +47,7 @@ pub fn get_bit_exit(ret: i32) {
     }
 }
 
-/// epoll_ctl(2) returns.
+/// `do_epoll_ctl` returns, or epoll_ctl(2).
 #[inline(always)]
 pub fn ctl_exit(ret: i64) {
     let thread = life::thread();
@@ -56,30 +58,32 @@ pub fn ctl_exit(ret: i64) {
     if frame.counted == 0 || frame.op != OP_ADD {
         return;
     }
-    maps::count(frame.ring, RingCounter::Adds);
+    let interval = frame.counted - 1;
+    maps::count(frame.ring, interval, RingCounter::Adds);
     if ret != ENOSPC {
         return;
     }
     let full = if fields::get_bit_probed() != 0 {
         frame.no_bit != 0
     } else {
-        // Where the kernel does not count used items either, the likelier of
-        // the two causes; the probe plan says so.
-        fields::items_used_of(frame.ep).is_none_or(|used| used >= fields::max_items_of(frame.ep))
+        // The likelier of the two causes; the probe plan says so.
+        let used = fields::items_used_of(frame.ep);
+        match used.map(|used| used >= fields::max_items_of(frame.ep)) {
+            Some(full) => full,
+            None => fields::bitmap_full(frame.ep).unwrap_or(true),
+        }
     };
     let which = if full { RingCounter::AddsNoSpaceFull } else { RingCounter::AddsNoSpaceWatches };
-    maps::count(frame.ring, which);
+    maps::count(frame.ring, interval, which);
 }
 
 /// `do_epoll_wait` was entered.
 #[inline(always)]
 pub fn wait_entry(epfd: i32) {
-    if maps::phase() != Phase::Counting as u32 {
-        return;
-    }
+    let Some(interval) = maps::counting() else { return };
     let thread = life::thread();
-    // A 32-bit call leaves its frame behind, having no exit that is traced: it
-    // must not be taken for this call's.
+    // By kprobe, a 32-bit call leaves its frame behind, having no exit that is
+    // traced: it must not be taken for this call's.
     if maps::WAITS.get_ptr(thread).is_some() {
         let _ = maps::WAITS.remove(thread);
     }
@@ -87,32 +91,63 @@ pub fn wait_entry(epfd: i32) {
     if !life::selected(ring) {
         return;
     }
-    life::waiter(ring);
+    life::consumer(ring);
     // Its failure is the ring being closed meanwhile.
-    let _ = snapshot::take_known(ring);
+    let _ = snapshot::take_known(ring, interval);
     let frame = WaitFrame {
         entry_ns: fields::now_ns(),
         switches: fields::voluntary_switches(),
+        woken_ns: 0,
         ring,
-        reserved: 0,
+        flags: 0,
     };
     if maps::WAITS.insert(thread, frame, 0).is_err() {
         maps::count_host(HostCounter::ThreadMapFull);
     }
 }
 
-/// epoll_wait(2) or one of its kin returns.
+/// A task is made runnable. If it waits on a ring, that may end its wait; the
+/// last of several wake-ups is the one that did.
+#[inline(always)]
+pub fn wakeup(task: u64) {
+    if maps::counting().is_none() {
+        return;
+    }
+    let Some(thread) = fields::thread_of_task(task) else { return };
+    if let Some(place) = maps::WAITS.get_ptr_mut(thread) {
+        // SAFETY: map memory. A place that changes hands gives another wait a
+        // clock before its own entry or after it, which its exit sees.
+        store(unsafe { &raw mut (*place).woken_ns }, fields::now_ns());
+    }
+}
+
+/// `do_epoll_wait` returns, or epoll_wait(2) or one of its kin.
 #[inline(always)]
 pub fn wait_exit(ret: i64) {
     let thread = life::thread();
     let Some(place) = maps::WAITS.get_ptr(thread) else { return };
     // SAFETY: map memory of this thread's own call.
-    let frame = unsafe { *place };
+    let (frame, woken_ns) = unsafe { (*place, load(&raw const (*place).woken_ns)) };
     let _ = maps::WAITS.remove(thread);
+    let phase = maps::phase();
+    if phase.is(Phase::Off) || phase.is(Phase::Frames) {
+        return;
+    }
+    let interval = phase.interval();
     let ring = frame.ring;
-    maps::record_in(ring, RingHistogram::Blocked, fields::now_ns().wrapping_sub(frame.entry_ns));
-    let slept = fields::voluntary_switches() != frame.switches;
-    let Some(counters) = maps::counters(ring) else { return };
+    let now_ns = fields::now_ns();
+    let met_asleep = frame.flags & WaitFrame::MET_ASLEEP != 0;
+    if met_asleep {
+        life::consumer(ring);
+    } else {
+        let waited_ns = now_ns.wrapping_sub(frame.entry_ns);
+        maps::record_in(ring, interval, RingHistogram::Blocked, waited_ns);
+    }
+    let slept = met_asleep || fields::voluntary_switches() != frame.switches;
+    if slept && woken_ns >= frame.entry_ns && woken_ns <= now_ns {
+        maps::record_in(ring, interval, RingHistogram::WakeUp, now_ns - woken_ns);
+    }
+    let Some(counters) = maps::counters(ring, interval) else { return };
     maps::count_in(counters, RingCounter::Waits);
     if slept {
         maps::count_in(counters, RingCounter::WaitsSlept);
@@ -126,5 +161,24 @@ pub fn wait_exit(ret: i64) {
     };
     maps::count_in(counters, which);
     // Its failure is the ring being closed meanwhile.
-    let _ = snapshot::take_known(ring);
+    let _ = snapshot::take_known(ring, interval);
+}
+
+/// The consumer's own probe: an episode of polling an empty ring has ended.
+#[inline(always)]
+pub fn spin_end(epfd: i32, iterations: u64) {
+    let Some(interval) = maps::counting() else { return };
+    let Some((_, ring)) = life::met_by_fd(epfd) else { return };
+    if !life::selected(ring) {
+        return;
+    }
+    life::consumer(ring);
+    let Some(counters) = maps::counters(ring, interval) else { return };
+    maps::count_in(counters, RingCounter::SpinEpisodes);
+    // SAFETY: this CPU's own map memory, the index is an enum's. The number is
+    // the program's own word: it may wrap, and harms its own figure alone.
+    unsafe {
+        let sum = &raw mut (*counters)[RingCounter::SpinIterations as usize];
+        *sum = (*sum).wrapping_add(iterations);
+    }
 }
