@@ -30,7 +30,7 @@ pub struct Host {
 }
 
 /// How one probe point was attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Attached {
     /// By kprobe or kretprobe.
     Kprobe,
@@ -40,6 +40,8 @@ pub enum Attached {
     Tracepoint,
     /// By the perf software clock.
     PerfClock,
+    /// By an iterator that is run on request.
+    Iterator,
     /// Not at all.
     Missing,
 }

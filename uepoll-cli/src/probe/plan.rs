@@ -1,12 +1,22 @@
-//! The probe plan: for each point, which programs go where in this kernel, and
-//! what is lost where one cannot. Decided from symbols and types alone, before
-//! anything is loaded.
+//! The probe plan: for each point, which programs go where in this kernel, why
+//! not the better way, and what is lost where none can. Decided from symbols,
+//! types and what a trial refused; nothing is attached here.
+
+mod points;
+mod prototypes;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
 use uepoll_core::capture::{Attached, PlanRow};
 
 use crate::kernel::symbols::{Found, Symbols};
+use crate::source::live::ProbeKind;
+
+use points::STOCK_CALLBACK_PARAMETERS;
+pub use points::{ADD, CALLBACK, GET_BIT, POINTS};
+pub use prototypes::{fits, prototype_of};
 
 /// Where a point is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +29,8 @@ pub enum Site {
     RawTracepoint(&'static str),
     /// The software clock of every CPU.
     Clock,
+    /// An iterator over things of the kernel, by its name.
+    Iterator(&'static str),
 }
 
 /// One point of observation.
@@ -28,163 +40,26 @@ pub struct Point {
     pub name: &'static str,
     /// Where.
     pub site: Site,
-    /// Programs for a function under its own name.
+    /// Programs for a function by kprobe and kretprobe, or for what is no
+    /// function.
     pub programs: &'static [&'static str],
-    /// Of these, the ones that a clone of the function can serve: they look at
-    /// its return value and at none of its arguments.
+    /// Their twins by fentry and fexit.
+    pub typed: &'static [&'static str],
+    /// Of `programs`, the ones that a clone of the function can serve: they
+    /// look at its return value and at none of its arguments.
     pub on_clone: &'static [&'static str],
     /// What is lost without it.
     pub lost: &'static str,
-    /// What is lost even where it is attached; empty for nothing.
-    pub never_seen: &'static str,
+    /// What is lost even where its kprobes are attached; empty for nothing.
+    pub lost_by_kprobe: &'static str,
     /// Needed only where rings are filtered by process.
     pub for_filter: bool,
+    /// Serves only beside the kprobe of this function, whose fexit does the
+    /// same work.
+    pub beside_kprobe: Option<&'static str>,
+    /// What stands in, by kprobe, where the function cannot be probed.
+    pub stand_in: Option<&'static Point>,
 }
-
-const POINT: Point = Point {
-    name: "",
-    site: Site::Clock,
-    programs: &[],
-    on_clone: &[],
-    lost: "",
-    never_seen: "",
-    for_filter: false,
-};
-
-/// The function whose absence makes adds be inferred.
-pub const ADD: &str = "ep_add_event_to_uring";
-
-/// The function that tells a full ring from other causes of ENOSPC.
-pub const GET_BIT: &str = "ep_get_bit";
-
-/// Every point of this version.
-pub const POINTS: &[Point] = &[
-    Point {
-        name: "arrival",
-        site: Site::Function("ep_poll_callback", 2),
-        programs: &["callback_entry", "callback_return"],
-        lost: "arrivals, filtered, disarmed and publish latency",
-        ..POINT
-    },
-    Point {
-        name: "publish",
-        site: Site::Function(ADD, 2),
-        programs: &["add_entry", "add_return"],
-        lost: "published and merged are inferred from tail before and after the callback \
-               (wrong where two callbacks overlap); adds by epoll_ctl are not seen",
-        ..POINT
-    },
-    Point {
-        name: "remove",
-        site: Site::Function("ep_remove_user_item", 1),
-        programs: &["remove_entry"],
-        lost: "removed items",
-        ..POINT
-    },
-    Point {
-        name: "offload",
-        site: Site::Function("ep_poll_wakeup", 4),
-        programs: &["wakeup_entry"],
-        lost: "keyless wake-ups, their delay, and how many collapsed",
-        ..POINT
-    },
-    Point {
-        name: "offload",
-        site: Site::Function("ep_poll_callback_work", 1),
-        programs: &["work_entry", "work_return"],
-        lost: "runs of the offload worker, and which arrivals are its own",
-        ..POINT
-    },
-    Point {
-        name: "control",
-        site: Site::Function("do_epoll_ctl", 5),
-        programs: &["ctl_entry"],
-        lost: "ADDs, ENOSPC, and adds by epoll_ctl",
-        never_seen: "results of ADDs through io_uring",
-        ..POINT
-    },
-    Point {
-        name: "control",
-        site: Site::Tracepoint("syscalls", "sys_exit_epoll_ctl"),
-        programs: &["ctl_exit"],
-        lost: "ADDs and ENOSPC",
-        ..POINT
-    },
-    Point {
-        name: "control",
-        site: Site::Function(GET_BIT, 1),
-        programs: &["get_bit_return"],
-        on_clone: &["get_bit_return"],
-        lost: "the cause of ENOSPC is taken from the count of used items",
-        ..POINT
-    },
-    Point {
-        name: "wait",
-        site: Site::Function("do_epoll_wait", 4),
-        programs: &["wait_entry"],
-        lost: "waits, ESTALE, blocked time, and who waits",
-        never_seen: "waits of 32-bit programs",
-        ..POINT
-    },
-    Point {
-        name: "wait",
-        site: Site::Tracepoint("syscalls", "sys_exit_epoll_wait"),
-        programs: &["wait_exit"],
-        lost: "outcomes of epoll_wait",
-        ..POINT
-    },
-    Point {
-        name: "wait",
-        site: Site::Tracepoint("syscalls", "sys_exit_epoll_pwait"),
-        programs: &["wait_exit"],
-        lost: "outcomes of epoll_pwait",
-        ..POINT
-    },
-    Point {
-        name: "wait",
-        site: Site::Tracepoint("syscalls", "sys_exit_epoll_pwait2"),
-        programs: &["wait_exit"],
-        lost: "outcomes of epoll_pwait2",
-        ..POINT
-    },
-    Point {
-        name: "life",
-        site: Site::Function("do_epoll_create", 2),
-        programs: &["create_return"],
-        on_clone: &["create_return"],
-        lost: "creation of rings: they are met when first used",
-        ..POINT
-    },
-    Point {
-        name: "life",
-        site: Site::Function("ep_eventpoll_mmap", 2),
-        programs: &["mmap_entry"],
-        lost: "rings of which nothing is seen but their mapping",
-        ..POINT
-    },
-    Point {
-        name: "life",
-        site: Site::Function("ep_eventpoll_release", 2),
-        programs: &["release_entry", "release_return"],
-        lost: "closing of rings: a ring at the address of a closed one is taken for it",
-        ..POINT
-    },
-    Point {
-        name: "life",
-        site: Site::RawTracepoint("sched_process_fork"),
-        programs: &["fork"],
-        lost: "rings of processes that a target forks",
-        for_filter: true,
-        ..POINT
-    },
-    Point {
-        name: "sampler",
-        site: Site::Clock,
-        programs: &["sampler"],
-        lost: "snapshots between events: residency of a ring that only spins",
-        ..POINT
-    },
-];
 
 /// What is done about one point.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,9 +68,14 @@ pub struct Decision {
     pub row: PlanRow,
     /// Where the programs go.
     pub site: Site,
+    /// How they go there.
+    pub way: Attached,
     /// Programs to attach to `row.symbol`; none if it is missing.
     pub programs: &'static [&'static str],
 }
+
+/// Why a trial failed, for each symbol and way that refused its programs.
+pub type Refused = HashMap<(String, Attached), String>;
 
 /// What is known of the kernel's functions.
 pub struct Functions<'a> {
@@ -203,69 +83,208 @@ pub struct Functions<'a> {
     pub symbols: &'a Symbols,
     /// Number of parameters by the kernel's types; `None` if not told.
     pub parameters: &'a dyn Fn(&str) -> Option<usize>,
-    /// Sites that refused their programs, and why.
-    pub refused: &'a HashMap<String, String>,
+    /// Whether the function's prototype in the kernel's types is the one that
+    /// the typed programs read by; if not, why not ([`fits`] tells).
+    pub typed: &'a dyn Fn(&str) -> Result<(), String>,
+    /// Sites that refused their programs.
+    pub refused: &'a Refused,
 }
+
+/// What a run asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Rings are filtered by their owner.
+    pub filtered: bool,
+    /// How functions may be probed.
+    pub kind: ProbeKind,
+}
+
+/// Said where kprobes are there because the user wants them.
+const ASKED_KPROBE: &str = "kprobes were asked for (--probe-kind kprobe)";
+
+/// Said where nothing is there because the user wants no kprobe.
+const ASKED_FENTRY: &str = "and --probe-kind fentry allows no kprobe";
+
+/// These two points keep the frames of one call together, and each way tells
+/// calls apart by something else: both go the same way.
+const PAIRED: [&str; 2] = ["arrival", "publish"];
 
 /// Decides about every point.
-pub fn decide(functions: &Functions<'_>, filtered: bool) -> Vec<Decision> {
-    let wanted = POINTS.iter().filter(|point| filtered || !point.for_filter);
-    wanted.map(|point| decide_one(point, functions)).collect()
+pub fn decide(functions: &Functions<'_>, wants: &Wants) -> Vec<Decision> {
+    let first = decide_all(functions, wants, None);
+    let by_kprobe = first
+        .iter()
+        .find(|decision| decision.way == Attached::Kprobe && PAIRED.contains(&decision.row.point));
+    match by_kprobe {
+        Some(decision) => {
+            let leader = decision.row.symbol.clone();
+            decide_all(functions, wants, Some(&leader))
+        }
+        None => first,
+    }
 }
 
-fn decide_one(point: &Point, functions: &Functions<'_>) -> Decision {
-    let (symbol, attached) = match point.site {
-        Site::Function(name, _) => (name.to_owned(), Attached::Kprobe),
-        Site::Tracepoint(category, name) => (format!("{category}:{name}"), Attached::Tracepoint),
-        Site::RawTracepoint(name) => (name.to_owned(), Attached::Tracepoint),
-        Site::Clock => ("cpu-clock".to_owned(), Attached::PerfClock),
-    };
-    let seen = Decision {
-        row: PlanRow { point: point.name, symbol, attached, lost: None },
-        site: point.site,
-        programs: point.programs,
-    };
-    let missing = |why: String| {
-        let mut decision = seen.clone();
-        decision.programs = &[];
-        decision.row.attached = Attached::Missing;
-        decision.row.lost = Some(format!("{} ({why})", point.lost));
-        decision
-    };
-    if let Some(why) = functions.refused.get(&seen.row.symbol) {
-        return missing(why.clone());
-    }
-    let whole = || {
-        let mut decision = seen.clone();
-        decision.row.lost = (!point.never_seen.is_empty()).then(|| point.never_seen.to_owned());
-        decision
-    };
-    let Site::Function(name, parameters) = point.site else { return whole() };
-    match functions.symbols.find(name) {
-        Found::Exact => match (functions.parameters)(name) {
-            Some(other) if other != parameters => {
-                missing(format!("it takes {other} parameters here, not {parameters}"))
-            }
-            _ => whole(),
-        },
-        Found::Clone(clone) if !point.on_clone.is_empty() => {
-            let mut decision = whole();
-            decision.row.symbol = clone;
-            decision.programs = point.on_clone;
-            decision
+/// Decides with the paired points held to kprobes by one of them, if so.
+fn decide_all(functions: &Functions<'_>, wants: &Wants, held_by: Option<&str>) -> Vec<Decision> {
+    let mut decisions: Vec<Decision> = Vec::with_capacity(POINTS.len());
+    for point in POINTS.iter().filter(|point| wants.filtered || !point.for_filter) {
+        let useful = |function: &str| {
+            let of = |decision: &&Decision| is_of(decision, function);
+            decisions.iter().find(of).is_some_and(|decision| decision.way == Attached::Kprobe)
+        };
+        if point.beside_kprobe.is_some_and(|function| !useful(function)) {
+            continue;
         }
-        Found::Clone(clone) => missing(format!("only {clone} is there, with other arguments")),
-        Found::Repeated(times) => missing(format!("{times} functions have its name")),
-        Found::Missing => missing("not in this kernel, or inlined".to_owned()),
+        let held_by = held_by.filter(|_| PAIRED.contains(&point.name));
+        let context = Context { functions, kind: wants.kind, held_by };
+        let decision = context.decide(point);
+        if decision.way == Attached::Missing
+            && let Some(stand_in) = point.stand_in
+        {
+            let mut other = context.decide(stand_in);
+            if other.way != Attached::Missing {
+                // The row of what is missing stays: figures rest on it.
+                other.row.why_not_better = Some(format!("no probe on {}", decision.row.symbol));
+                decisions.push(other);
+            }
+        }
+        decisions.push(decision);
     }
+    decisions
+}
+
+/// What a decision about one point rests on.
+struct Context<'a> {
+    functions: &'a Functions<'a>,
+    kind: ProbeKind,
+    /// The function whose kprobe holds this point to kprobes.
+    held_by: Option<&'a str>,
+}
+
+impl Context<'_> {
+    fn decide(&self, point: &Point) -> Decision {
+        let (symbol, way) = match point.site {
+            Site::Function(name, parameters) => {
+                return self
+                    .function(point, name, parameters)
+                    .unwrap_or_else(|why| missing(point, name.to_owned(), &why));
+            }
+            Site::Tracepoint(category, name) => {
+                (format!("{category}:{name}"), Attached::Tracepoint)
+            }
+            Site::RawTracepoint(name) => (name.to_owned(), Attached::Tracepoint),
+            Site::Clock => ("cpu-clock".to_owned(), Attached::PerfClock),
+            Site::Iterator(name) => (name.to_owned(), Attached::Iterator),
+        };
+        match self.refused(&symbol, way) {
+            Some(why) => missing(point, symbol, why),
+            None => decided(point, symbol, way, point.programs),
+        }
+    }
+
+    /// What is done about a function; the error says why nothing is.
+    fn function(
+        &self,
+        point: &Point,
+        name: &'static str,
+        parameters: usize,
+    ) -> Result<Decision, String> {
+        let found = self.functions.symbols.find(name);
+        let (symbol, programs) = match &found {
+            Found::Exact => (name, point.programs),
+            Found::Clone(clone) if !point.on_clone.is_empty() => (&**clone, point.on_clone),
+            Found::Clone(clone) => {
+                return Err(format!("only {clone} is there, with other arguments"));
+            }
+            Found::Repeated(times) => return Err(format!("{times} functions have its name")),
+            Found::Missing => return Err("not in this kernel, or inlined".to_owned()),
+        };
+        if found == Found::Exact
+            && let Some(other) = (self.functions.parameters)(name)
+            && other != parameters
+        {
+            return Err(other_prototype(name, other, parameters));
+        }
+        let not_typed = match self.not_typed(point, name, &found) {
+            None => return Ok(decided(point, name.to_owned(), Attached::Fentry, point.typed)),
+            Some(why) => why,
+        };
+        if self.kind == ProbeKind::Fentry {
+            return Err(format!("{not_typed}, {ASKED_FENTRY}"));
+        }
+        if programs.is_empty() {
+            return Err(not_typed);
+        }
+        if let Some(why) = self.refused(symbol, Attached::Kprobe) {
+            return Err(why.to_owned());
+        }
+        let mut decision = decided(point, symbol.to_owned(), Attached::Kprobe, programs);
+        decision.row.why_not_better = Some(not_typed);
+        decision.row.lost =
+            (!point.lost_by_kprobe.is_empty()).then(|| point.lost_by_kprobe.to_owned());
+        Ok(decision)
+    }
+
+    /// Why a function cannot be probed by fentry and fexit; `None` if it can.
+    fn not_typed(&self, point: &Point, name: &str, found: &Found) -> Option<String> {
+        if self.kind == ProbeKind::Kprobe {
+            return Some(ASKED_KPROBE.to_owned());
+        }
+        if let Found::Clone(clone) = found {
+            return Some(format!("only {clone} is there, which is not in BTF"));
+        }
+        if point.typed.is_empty() {
+            return Some("no program reads it by type".to_owned());
+        }
+        if let Err(why) = (self.functions.typed)(name) {
+            return Some(why);
+        }
+        if let Some(why) = self.refused(name, Attached::Fentry) {
+            return Some(format!("fentry: {why}"));
+        }
+        self.held_by.map(|leader| format!("goes the way of {leader}, which has a kprobe"))
+    }
+
+    fn refused(&self, symbol: &str, way: Attached) -> Option<&str> {
+        self.functions.refused.get(&(symbol.to_owned(), way)).map(String::as_str)
+    }
+}
+
+/// What is said of a function with another number of parameters.
+fn other_prototype(name: &str, other: usize, parameters: usize) -> String {
+    if name == CALLBACK && other == STOCK_CALLBACK_PARAMETERS {
+        return "it is a stock kernel's (wait, mode, sync, key) here, not the series' \
+                (epi, pollflags)"
+            .to_owned();
+    }
+    format!("it takes {other} parameters here, not {parameters}")
+}
+
+fn decided(
+    point: &Point,
+    symbol: String,
+    way: Attached,
+    programs: &'static [&'static str],
+) -> Decision {
+    let row =
+        PlanRow { point: point.name, symbol, attached: way, why_not_better: None, lost: None };
+    Decision { row, site: point.site, way, programs }
+}
+
+fn missing(point: &Point, symbol: String, why: &str) -> Decision {
+    let mut decision = decided(point, symbol, Attached::Missing, &[]);
+    decision.row.lost = Some(format!("{} ({why})", point.lost));
+    decision
+}
+
+/// Whether a decision is about this function.
+fn is_of(decision: &Decision, function: &str) -> bool {
+    matches!(decision.site, Site::Function(name, _) if name == function)
 }
 
 /// Whether a function's programs will be attached.
 pub fn attaches(decisions: &[Decision], function: &str) -> bool {
-    decisions.iter().any(|decision| {
-        matches!(decision.site, Site::Function(name, _) if name == function)
-            && !decision.programs.is_empty()
-    })
+    decisions.iter().any(|decision| is_of(decision, function) && !decision.programs.is_empty())
 }
 
 /// Names of all functions that have a point.
@@ -275,92 +294,4 @@ pub fn functions() -> Vec<&'static str> {
         _ => None,
     };
     POINTS.iter().filter_map(name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Lines of kallsyms that hold all functions, those in `instead` so.
-    fn symbols(instead: &[(&str, &str)]) -> Symbols {
-        let mut text = String::new();
-        for name in functions() {
-            let shown = instead.iter().find(|(other, _)| *other == name);
-            for shown in shown.map_or(name, |(_, shown)| shown).split_ascii_whitespace() {
-                text.push_str(&format!("ffffffff81000000 t {shown}\n"));
-            }
-        }
-        Symbols::parse(&text, &functions())
-    }
-
-    fn decided(instead: &[(&str, &str)], refused: &[(&str, &str)]) -> Vec<Decision> {
-        let refused = refused.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-        let parameters = |name: &str| {
-            POINTS.iter().find_map(|point| match point.site {
-                Site::Function(other, count) if other == name => Some(count),
-                _ => None,
-            })
-        };
-        let functions =
-            Functions { symbols: &symbols(instead), parameters: &parameters, refused: &refused };
-        decide(&functions, false)
-    }
-
-    fn row<'a>(decisions: &'a [Decision], function: &str) -> &'a Decision {
-        let at = |decision: &&Decision| matches!(decision.site, Site::Function(name, _) if name == function);
-        decisions.iter().find(at).unwrap()
-    }
-
-    #[test]
-    fn our_port_loses_nothing_but_what_no_probe_sees() {
-        for decision in decided(&[], &[]) {
-            assert_ne!(decision.row.attached, Attached::Missing, "{decision:?}");
-            let lost = ["do_epoll_ctl", "do_epoll_wait"].contains(&&*decision.row.symbol);
-            assert_eq!(decision.row.lost.is_some(), lost, "{decision:?}");
-        }
-    }
-
-    #[test]
-    fn inlined_helpers_are_missing_and_say_what_is_lost() {
-        let decisions = decided(&[(ADD, ""), (GET_BIT, "")], &[]);
-        for name in [ADD, GET_BIT] {
-            let decision = row(&decisions, name);
-            assert_eq!(decision.row.attached, Attached::Missing);
-            assert!(decision.programs.is_empty() && decision.row.lost.is_some());
-            assert!(!attaches(&decisions, name));
-        }
-        assert!(attaches(&decisions, "ep_poll_callback"));
-    }
-
-    #[test]
-    fn a_clone_serves_for_return_values_only() {
-        let clones = [(GET_BIT, "ep_get_bit.isra.0"), (ADD, "ep_add_event_to_uring.isra.0")];
-        let decisions = decided(&clones, &[]);
-        assert_eq!(row(&decisions, GET_BIT).row.symbol, "ep_get_bit.isra.0");
-        assert_eq!(row(&decisions, GET_BIT).programs, ["get_bit_return"]);
-        assert_eq!(row(&decisions, ADD).row.attached, Attached::Missing);
-    }
-
-    #[test]
-    fn a_name_that_occurs_twice_is_refused() {
-        let decisions = decided(&[("do_epoll_wait", "do_epoll_wait do_epoll_wait")], &[]);
-        let lost = row(&decisions, "do_epoll_wait").row.lost.clone().unwrap();
-        assert!(lost.contains("2 functions"), "{lost}");
-    }
-
-    #[test]
-    fn a_site_that_refused_its_program_says_why() {
-        let decisions = decided(&[], &[("do_epoll_wait", "EINVAL")]);
-        assert_eq!(row(&decisions, "do_epoll_wait").row.attached, Attached::Missing);
-    }
-
-    #[test]
-    fn every_probed_function_is_checked_by_the_build_of_the_kernel() {
-        let checked = include_str!("../../../kernel/probed-symbols.txt");
-        let checked: Vec<_> =
-            checked.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();
-        for name in functions() {
-            assert!(checked.contains(&name), "{name} is not in kernel/probed-symbols.txt");
-        }
-    }
 }

@@ -96,6 +96,7 @@ fn attached(attached: Attached) -> Json {
         Attached::Fentry => json!("fentry"),
         Attached::Tracepoint => json!("tracepoint"),
         Attached::PerfClock => json!("perf_clock"),
+        Attached::Iterator => json!("iterator"),
         Attached::Missing => Json::Null,
     }
 }

@@ -137,6 +137,7 @@ fn attached_word(attached: Attached) -> &'static str {
         Attached::Fentry => "fentry",
         Attached::Tracepoint => "tracepoint",
         Attached::PerfClock => "perf clock",
+        Attached::Iterator => "iterator",
         Attached::Missing => "absent",
     }
 }
