@@ -31,10 +31,13 @@ pub const GET_BIT: &str = "ep_get_bit";
 
 /// The callback of the wait queue, which calls [`CALLBACK`] unless the wake-up
 /// comes without flags.
-const WAKEUP: &str = "ep_poll_wakeup";
+pub const WAKEUP: &str = "ep_poll_wakeup";
 
-const CTL: &str = "do_epoll_ctl";
-const WAIT: &str = "do_epoll_wait";
+/// What `epoll_ctl` and io_uring both enter.
+pub const CTL: &str = "do_epoll_ctl";
+
+/// What every `epoll_wait` enters.
+pub const WAIT: &str = "do_epoll_wait";
 
 /// Arrivals where [`CALLBACK`] is inlined or a clone.
 static ARRIVAL_BY_WAKEUP: Point = Point {
