@@ -1,7 +1,9 @@
 //! `uepoll stress`: arguments in, report out. The run itself is in `stress/`.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, BufWriter};
 use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,6 +21,7 @@ use crate::stress::config::{Config, Mode, SourceKind};
 use crate::stress::error::StressError;
 use crate::stress::outcome::Outcome;
 use crate::stress::record::SCHEMA;
+use crate::stress::truth::{MOST_POSITIONS, Truth};
 use crate::stress::{self, sweep};
 
 /// What is printed, as an error names it.
@@ -73,6 +76,10 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["producers", "items"])]
     sweep: bool,
 
+    /// Log when each position was consumed, and what spinning took (uepoll.truth/1)
+    #[arg(long, value_name = "FILE", conflicts_with = "sweep")]
+    ground_truth: Option<PathBuf>,
+
     /// Give up when nothing moved for so long
     #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, default_value = "30s")]
     stall_after: Duration,
@@ -115,6 +122,17 @@ impl Args {
                 mode.name()
             ));
         }
+        if self.ground_truth.is_some() && mode != Mode::Ring {
+            return Err(format!(
+                "--ground-truth logs positions of the ring, and --mode {} has none",
+                mode.name()
+            ));
+        }
+        if self.ground_truth.is_some() && self.events > MOST_POSITIONS {
+            return Err(format!(
+                "--ground-truth keeps {MOST_POSITIONS} positions at most: use no more --events"
+            ));
+        }
         if self.stall_after.is_zero() {
             return Err("--stall-after 0 would end every run: give a time, as 30s".to_owned());
         }
@@ -128,19 +146,40 @@ impl Args {
             spin: self.spin.unwrap_or(100),
             think: self.think,
             rate_per_s: self.rate,
+            truth: self.ground_truth.is_some(),
             stall_after: self.stall_after,
         })
     }
 }
 
 fn run_once(args: &Args, config: &Config, stop: &AtomicBool) -> anyhow::Result<u8> {
+    // Before the run: what cannot be written is not worth waiting for.
+    let truth_file = args.ground_truth.as_deref().map(create).transpose()?;
     let outcome = stress::run(config, stop)?;
+    if let (Some(file), Some(truth)) = (truth_file, outcome.truth()) {
+        write_truth(file, truth)?;
+    }
     if args.json {
         output::print(RESULT, &json(&outcome.record())?)?;
     } else {
         output::print(RESULT, &outcome.text())?;
     }
     Ok(judged(&outcome))
+}
+
+/// A file to be written at the end, and its name for a message.
+type Named<'a> = (&'a Path, File);
+
+fn create(path: &Path) -> anyhow::Result<Named<'_>> {
+    let file = File::create(path)
+        .with_context(|| format!("cannot create {} for --ground-truth", path.display()))?;
+    Ok((path, file))
+}
+
+fn write_truth((path, file): Named<'_>, truth: &Truth) -> anyhow::Result<()> {
+    truth
+        .write(&mut BufWriter::new(file))
+        .with_context(|| format!("cannot write the truth to {}", path.display()))
 }
 
 fn run_sweep(args: &Args, config: &Config, stop: &AtomicBool) -> anyhow::Result<u8> {
@@ -257,6 +296,9 @@ mod tests {
             ("--think 5x", "no length of time"),
             ("--stall-after 0", "would end every run"),
             ("--sweep --items 4", "cannot be used with"),
+            ("--sweep --ground-truth f", "cannot be used with"),
+            ("--mode epoll --ground-truth f", "--ground-truth logs positions of the ring"),
+            ("--events 16777217 --ground-truth f", "keeps 16777216 positions at most"),
         ] {
             let error = config(line).unwrap_err();
             assert!(error.contains(part), "{line}: {error}");

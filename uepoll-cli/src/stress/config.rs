@@ -92,6 +92,8 @@ pub struct Config {
     pub think: Duration,
     /// Events per second in total; `None` writes as fast as it goes.
     pub rate_per_s: Option<NonZeroU64>,
+    /// Whether the consumer logs the truth of each position.
+    pub truth: bool,
     /// Without progress for so long, the run is given up.
     pub stall_after: Duration,
 }
@@ -129,6 +131,7 @@ impl Config {
             spin: 100,
             think: Duration::ZERO,
             rate_per_s: None,
+            truth: false,
             stall_after: Duration::from_secs(30),
         }
     }

@@ -5,20 +5,21 @@
 
 use std::hint;
 use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::time::Timespec;
-use uepoll_common::consumer::{Consumer, Mapping, Stop, UserPoll, WaitOutcome};
+use uepoll_common::consumer::{Consumer, Mapping, RingMemory, Stop, UserPoll, WaitOutcome};
 
 use super::config::Mode;
 use super::error::StressError;
 use super::outcome::Tally;
 use super::shared::Shared;
 use super::source::{Buffer, Sources};
+use super::truth::Log;
 
 /// Longest wait before a look at whether the run has ended.
 const TICK: Duration = Duration::from_millis(200);
@@ -77,15 +78,24 @@ impl Poller {
     }
 }
 
-/// Consumes until everything written has been read, or the run is given up.
-pub fn consume(shared: &Shared<'_>, poller: &Poller) -> Result<Tally, StressError> {
+/// Consumes until everything written has been read, or the run is given up. A
+/// ring's truth goes to `log`.
+pub fn consume(
+    shared: &Shared<'_>,
+    poller: &Poller,
+    log: Option<Log>,
+) -> Result<Tally, StressError> {
     let switches = voluntary_switches();
     let mut intake = Intake::new(shared);
     match poller {
-        Poller::Ring { poll, mapping } => consume_ring(&mut intake, poll, mapping)?,
+        Poller::Ring { poll, mapping } => match &log {
+            Some(log) => consume_ring(&mut intake, poll, log.watch(mapping), Some(log))?,
+            None => consume_ring(&mut intake, poll, mapping, None)?,
+        },
         Poller::Ordinary(file) => consume_ordinary(&mut intake, file)?,
     }
     let mut tally = intake.tally;
+    tally.truth = log.map(Log::finish);
     tally.voluntary_switches =
         switches.zip(voluntary_switches()).map(|(before, after)| after.saturating_sub(before));
     Ok(tally)
@@ -94,11 +104,12 @@ pub fn consume(shared: &Shared<'_>, poller: &Poller) -> Result<Tally, StressErro
 fn consume_ring(
     intake: &mut Intake<'_>,
     poll: &UserPoll,
-    mapping: &Mapping,
+    memory: impl RingMemory,
+    log: Option<&Log>,
 ) -> Result<(), StressError> {
-    let mut ring = Consumer::new(mapping);
+    let mut ring = Consumer::new(memory);
     while !intake.finished() {
-        if drain_ring(intake, &mut ring)? || spun_into_event(intake, &ring) {
+        if drain_ring(intake, &mut ring)? || spun_into_event(intake, &ring, poll, log) {
             continue;
         }
         match poll.wait(Some(TICK))? {
@@ -116,7 +127,10 @@ fn consume_ring(
 }
 
 /// Drains the ring once, and every source it names; whether there was anything.
-fn drain_ring(intake: &mut Intake<'_>, ring: &mut Consumer<&Mapping>) -> Result<bool, StressError> {
+fn drain_ring(
+    intake: &mut Intake<'_>,
+    ring: &mut Consumer<impl RingMemory>,
+) -> Result<bool, StressError> {
     let mut fault = None;
     let drained = ring.drain(SLOT_SPIN_BUDGET, |event| {
         if let Err(error) = intake.take(event.data) {
@@ -144,15 +158,25 @@ fn drain_ring(intake: &mut Intake<'_>, ring: &mut Consumer<&Mapping>) -> Result<
 }
 
 /// Polls the empty ring within the budget; whether an event came.
-fn spun_into_event(intake: &mut Intake<'_>, ring: &Consumer<&Mapping>) -> bool {
-    for _ in 0..intake.shared.config.spin {
-        if !ring.is_empty() {
-            return true;
+fn spun_into_event(
+    intake: &mut Intake<'_>,
+    ring: &Consumer<impl RingMemory>,
+    poll: &UserPoll,
+    log: Option<&Log>,
+) -> bool {
+    let (epfd, budget) = (poll.as_raw_fd(), intake.shared.config.spin);
+    let spun = match log {
+        None => ring.spin(epfd, budget, || {}),
+        Some(log) => {
+            let mut episode = log.episode();
+            let spun = ring.spin(epfd, budget, || episode.polled());
+            episode.end(spun.polls);
+            spun
         }
-        intake.tally.empty_polls += 1;
-        hint::spin_loop();
-    }
-    false
+    };
+    intake.tally.empty_polls += spun.polls;
+    intake.tally.spin_episodes += u64::from(spun.polls > 0);
+    spun.event
 }
 
 fn consume_ordinary(intake: &mut Intake<'_>, file: &OwnedFd) -> Result<(), StressError> {

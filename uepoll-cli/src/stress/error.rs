@@ -118,6 +118,15 @@ pub enum StressError {
         source: Errno,
     },
 
+    /// No memory for the log of the truth.
+    #[error("no memory to log {positions} positions: {source}; use fewer --events")]
+    TruthMemory {
+        /// Positions that there was to be room for.
+        positions: u64,
+        /// What the allocator said.
+        source: std::collections::TryReserveError,
+    },
+
     /// A thread ended by a panic: a fault of this program.
     #[error("a thread of the stress program ended by a panic: a fault of uepoll")]
     Panicked,
@@ -139,6 +148,7 @@ impl StressError {
                 | Self::Folder { .. }
                 | Self::Thread { .. }
                 | Self::ThreadSetup { .. }
+                | Self::TruthMemory { .. }
         )
     }
 }

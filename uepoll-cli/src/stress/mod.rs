@@ -4,6 +4,7 @@
 //! One run of one configuration is put together here; the command line is in
 //! `command/stress.rs`.
 
+mod clock;
 pub mod config;
 pub mod consumer;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod record;
 mod shared;
 pub mod source;
 pub mod sweep;
+pub mod truth;
 mod watchdog;
 
 use std::sync::atomic::AtomicBool;
@@ -28,6 +30,7 @@ use error::StressError;
 use outcome::Outcome;
 use shared::Shared;
 use source::Sources;
+use truth::Log;
 
 /// Descriptors of the process beside the sources: its own streams, epoll, ring.
 const OWN_DESCRIPTORS: u64 = 64;
@@ -42,9 +45,11 @@ pub fn run(config: &Config, stop: &AtomicBool) -> Result<Outcome, StressError> {
     let sources = Sources::create(config.source, config.items)?;
     let poller = Poller::create(config.mode, &sources)?;
     let shared = Shared::new(config, &sources, stop);
+    // Each event takes a slot at most once.
+    let log = config.truth.then(|| Log::new(config.events)).transpose()?;
 
     let (started_at, stall, result) = thread::scope(|scope| {
-        let (producers, consumer) = match start(scope, &shared, &poller) {
+        let (producers, consumer) = match start(scope, &shared, &poller, log) {
             Ok(threads) => threads,
             Err(error) => {
                 // Those that were started wait at the gate.
@@ -82,12 +87,13 @@ fn start<'scope>(
     scope: &'scope Scope<'scope, '_>,
     shared: &'scope Shared<'scope>,
     poller: &'scope Poller,
+    log: Option<Log>,
 ) -> Result<(Producers<'scope>, TheConsumer<'scope>), StressError> {
     let cpus = if shared.config.pin { Some(allowed_cpus()?) } else { None };
     // The consumer first, the producers round the CPUs after it.
     let cpu_of = |thread: usize| cpus.as_ref().map(|cpus| cpus[thread % cpus.len()]);
-    let consumer = spawn(scope, shared, "consumer".to_owned(), cpu_of(0), || {
-        consumer::consume(shared, poller)
+    let consumer = spawn(scope, shared, "consumer".to_owned(), cpu_of(0), move || {
+        consumer::consume(shared, poller, log)
     })?;
     let mut producers = Vec::with_capacity(shared.config.producers as usize);
     for number in 0..shared.config.producers {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::config::{Config, Mode};
 use super::source::Source;
+use super::truth::Truth;
 
 /// What the consumer counted.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,8 @@ pub struct Tally {
     pub waits: Waits,
     /// Looks at the ring that found it empty.
     pub empty_polls: u64,
+    /// Episodes of such looks: from the first to an event or to a wait.
+    pub spin_episodes: u64,
     /// Looks at a slot below tail that was not yet written.
     pub slot_spins: u64,
     /// Times a slot stayed unwritten for the whole budget.
@@ -35,6 +38,8 @@ pub struct Tally {
     pub voluntary_switches: Option<u64>,
     /// When the last event had been read; `None` if the run was given up.
     pub ended_at: Option<Instant>,
+    /// The truth of each position, if it was asked for.
+    pub truth: Option<Truth>,
 }
 
 /// Waits of the consumer in the kernel, by how they ended.
@@ -101,6 +106,11 @@ impl Outcome {
     /// How the consumer learnt of events.
     pub fn mode(&self) -> Mode {
         self.config.mode
+    }
+
+    /// The truth of each position, if it was asked for.
+    pub fn truth(&self) -> Option<&Truth> {
+        self.tally.truth.as_ref()
     }
 
     /// Threads that wrote.

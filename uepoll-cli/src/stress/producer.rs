@@ -5,8 +5,9 @@ use std::num::NonZeroU64;
 use std::thread;
 
 use rustix::thread::{ClockId, clock_nanosleep_absolute, set_current_timer_slack};
-use rustix::time::{Timespec, clock_gettime};
+use rustix::time::Timespec;
 
+use super::clock::now_ns;
 use super::error::StressError;
 use super::shared::Shared;
 use super::source::Source;
@@ -106,13 +107,6 @@ impl Pace {
         self.next_ns = if late { now_ns } else { self.next_ns } + self.period_ns;
         true
     }
-}
-
-/// CLOCK_MONOTONIC in nanoseconds.
-fn now_ns() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    // Neither is negative: it counts up from boot.
-    now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs()
 }
 
 fn sleep_until(deadline_ns: u64) {

@@ -60,6 +60,8 @@ pub struct Record {
     pub voluntary_switches: Option<u64>,
     /// Looks at the ring that found it empty.
     pub empty_polls: Option<u64>,
+    /// Episodes of such looks: from the first to an event or to a wait.
+    pub spin_episodes: Option<u64>,
     /// Looks at a slot below tail that was not yet written.
     pub slot_spins: Option<u64>,
     /// Times a slot stayed unwritten for the whole budget.
@@ -96,6 +98,7 @@ impl Outcome {
             for field in [
                 "spin_budget_polls",
                 "empty_polls",
+                "spin_episodes",
                 "slot_spins",
                 "slot_stalls",
                 "skipped_positions",
@@ -135,6 +138,7 @@ impl Outcome {
             waits_total: tally.waits.total(),
             voluntary_switches: tally.voluntary_switches,
             empty_polls: in_ring(tally.empty_polls),
+            spin_episodes: in_ring(tally.spin_episodes),
             slot_spins: in_ring(tally.slot_spins),
             slot_stalls: in_ring(tally.slot_stalls),
             interrupted: self.interrupted,

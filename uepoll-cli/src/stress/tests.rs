@@ -101,3 +101,21 @@ fn a_ring_as_large_as_its_items_delivers_everything() {
     (config.items, config.events) = (1024, 200_000);
     delivers_everything(&config);
 }
+
+#[test]
+#[ignore = "needs a kernel with the series"]
+fn the_truth_of_every_position_is_logged_and_every_poll_of_the_empty_ring_counted() {
+    let mut config = Config::for_test(Mode::Ring, SourceKind::Eventfd);
+    (config.events, config.rate_per_s, config.truth) = (2_000, NonZeroU64::new(2_000), true);
+    config.spin = 1_000;
+    let outcome = run(&config, &NEVER).unwrap();
+    let record = outcome.record();
+    let truth = outcome.truth().unwrap();
+    assert_eq!(truth.stores.len() as u64, record.consumed_positions);
+    assert_eq!(truth.not_logged, 0);
+    assert_eq!(Some(truth.spin.spin_iterations), record.empty_polls);
+    assert_eq!(Some(truth.spin.spin_episodes), record.spin_episodes);
+    assert!(truth.spin.spin_polled_ns <= truth.spin.spin_elapsed_ns);
+    let in_order = |pair: &[super::truth::Store]| pair[0].after_ns <= pair[1].before_ns;
+    assert!(truth.stores.windows(2).all(in_order));
+}
