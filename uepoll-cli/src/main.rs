@@ -5,6 +5,7 @@ mod command;
 mod duration;
 mod exit;
 mod kernel;
+mod number;
 mod options;
 mod output;
 mod probe;

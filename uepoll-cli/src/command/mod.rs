@@ -1,6 +1,10 @@
 //! One thin file for each verb.
 
+mod cgroup;
 mod child;
 pub mod profile;
+mod samples;
+mod select;
 pub mod stress;
 mod target;
+mod watch;

@@ -1,102 +1,195 @@
-//! `uepoll profile`: attaches, watches for a time, a process or a command, and
-//! prints the report. What is watched how is `source`'s, what it means is
-//! uepoll-core's.
+//! `uepoll profile`: chooses, attaches, watches for a time, a process or a
+//! command, and prints a report of each interval. What is watched how is
+//! `source`'s, what it means is uepoll-core's.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
-use uepoll_core::correlate::Correlator;
-use uepoll_core::render::{Charset, json, text};
+use uepoll_core::render::{json, text};
 use uepoll_core::report::Report;
 
 use super::child::Held;
-use super::target::{Target, TargetError, host_pid_of};
+use super::select::Selection;
+use super::target::host_pid_of;
+use super::watch::{self, Ended, Interval, Until};
 use crate::exit::{self, CannotRun, Usage};
-use crate::options::WatchOptions;
-use crate::output;
-use crate::source::live::{Live, LiveOptions};
-
-/// How often the ring buffer is drained, and the process looked after.
-const TICK: Duration = Duration::from_millis(50);
+use crate::options::{Frequency, WatchOptions};
+use crate::output::{self, Reader};
+use crate::source::live::{Filter, Live, LiveOptions};
 
 /// Options of `uepoll profile`
 #[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Rings of forked children belong to their parent's under -p. \
+    -F max: see `uepoll help residency`.")]
 pub struct Args {
     #[command(flatten)]
     watch: WatchOptions,
 
     /// Run this, attached before its first instruction, and report when it ends
-    #[arg(last = true, value_name = "CMD", conflicts_with_all = ["pid", "duration"])]
+    #[arg(last = true, value_name = "CMD")]
     command: Vec<OsString>,
+}
+
+impl Args {
+    /// Checks what concerns several options at once.
+    fn check(&self) -> Result<(), Usage> {
+        let watch = &self.watch;
+        if !self.command.is_empty() {
+            let given = [
+                (watch.pid.is_some(), "-p PID"),
+                (watch.ring.is_some(), "-r PID:FD"),
+                (watch.comm.is_some(), "--comm NAME"),
+                (watch.cgroup.is_some(), "--cgroup PATH"),
+                (!watch.consumers.is_empty(), "--consumer TID"),
+            ];
+            if let Some((_, other)) = given.into_iter().find(|(given, _)| *given) {
+                return Err(Usage(format!(
+                    "`-- CMD` watches the command that it starts, {other} something that runs: \
+                     give one of the two"
+                )));
+            }
+            if watch.duration.is_some() {
+                return Err(Usage(
+                    "`-- CMD` watches until the command ends, -d TIME until a time is over: give \
+                     one of the two (`timeout TIME CMD` ends a command)"
+                        .into(),
+                ));
+            }
+        }
+        watch.check()
+    }
 }
 
 /// Runs it. Returns the exit code.
 ///
 /// # Errors
-/// [`CannotRun`] if the host is not fit, [`Usage`] if the process is not there,
-/// any other if the report could not be made or written.
+/// [`CannotRun`] if the host is not fit, [`Usage`] if what was chosen is
+/// not there, any other if a report could not be made or written.
 pub fn run(args: Args) -> anyhow::Result<u8> {
+    args.check()?;
     if args.command.is_empty() {
         return watch(&args.watch);
     }
     Ok(exit::beside_command(watch_command(&args.watch, &args.command)))
 }
 
-/// Watches a process, or all, until the time is over, the process ends or
-/// somebody asks for the report.
+/// Watches until the time is over, the process ends or somebody asks for the
+/// report.
 fn watch(options: &WatchOptions) -> anyhow::Result<u8> {
-    let target = options.pid.map(Target::open).transpose().map_err(target_error)?;
-    let live = attach(options, target.as_ref().map(|target| target.host_pid))?;
-    tell_progress(&match (&target, options.duration) {
-        (_, Some(duration)) => format!("watching for {} s; Ctrl-C ends", duration.as_secs_f64()),
-        (Some(target), None) => format!("watching process {}; Ctrl-C ends", target.pid),
-        (None, None) => "watching every user-polled ring; Ctrl-C ends".into(),
+    let selection = Selection::of(options).map_err(|error| error.with_code())?;
+    let Selection { filter, consumers, target, words, notes } = selection;
+    let live = attach(options, filter, consumers)?;
+    tell_progress(&match options.duration {
+        Some(duration) => format!("watching {words} for {} s; Ctrl-C ends", duration.as_secs_f64()),
+        None => format!("watching {words}; Ctrl-C ends"),
     });
-    let started = Instant::now();
-    let mut watched = Watched::new(live);
-    let (_, ended) = runtime()?.block_on(async {
-        let signals = Signals::take()?;
-        watched.until_over(signals, options.duration, target.as_ref(), None).await
-    })?;
-    // Before the report: taking the probes off takes time of its own.
-    let watched_s = started.elapsed().as_secs_f64();
-    let mut report = watched.report()?;
+    let until =
+        Until { duration: options.duration, target: target.as_ref(), interval: options.interval };
+    let mut printer = Printer::new(options, notes);
     if let Some(target) = &target {
-        report.notes.extend(target_note(target));
-        if ended == Ended::TargetGone {
-            let note = format!("process {} ended after {watched_s:.1} s", target.pid);
-            report.notes.push(note);
-        }
+        printer.pid = Some(target.pid);
     }
-    print(&report, options)?;
-    Ok(if options.strict && !report.trustworthy() { exit::UNTRUSTWORTHY } else { exit::FINE })
+    watch::watch(live, until, &mut |interval| printer.print(interval))?;
+    Ok(if printer.untrustworthy { exit::UNTRUSTWORTHY } else { exit::FINE })
 }
 
 /// Attaches to a command that has not begun, runs it, and reports when it ends.
 fn watch_command(options: &WatchOptions, words: &[OsString]) -> anyhow::Result<u8> {
     let held = Held::fork(words)?;
     // Should attaching fail, `held` is dropped and never executes anything.
-    let live = attach(options, Some(host_pid_of(held.pid()).map_err(target_error)?))?;
-    let mut watched = Watched::new(live);
-    let (status, _) = runtime()?.block_on(async {
-        // Signals are taken from here on: until now Ctrl-C simply ended both.
-        let signals = Signals::take()?;
-        let mut child = held.release()?;
-        let pid = child.id();
-        let wait = tokio::task::spawn_blocking(move || child.wait());
-        watched.until_over(signals, None, None, Some(Command { pid, wait })).await
+    let host_pid = host_pid_of(held.pid())
+        .map_err(|error| super::select::SelectError::from(error).with_code())?;
+    let live = attach(options, Filter::Process(host_pid), Vec::new())?;
+    let mut printer = Printer::new(options, Vec::new());
+    printer.beside_command = true;
+    let status = watch::watch_command(live, held, options.interval, &mut |interval| {
+        printer.print(interval)
     })?;
-    let report = watched.report()?;
-    print(&report, options)?;
-    if options.strict && !report.trustworthy() {
-        tell_untrustworthy(&report);
+    if printer.untrustworthy {
         return Ok(exit::OURS_BESIDE_COMMAND);
     }
-    Ok(status.map_or(exit::OURS_BESIDE_COMMAND, exit::code_of_command))
+    Ok(exit::code_of_command(status))
+}
+
+fn attach(options: &WatchOptions, filter: Filter, consumers: Vec<u32>) -> anyhow::Result<Live> {
+    let live = Live::attach(LiveOptions {
+        filter,
+        consumers,
+        kind: options.probe_kind,
+        sampler_hz: options.frequency.sampler_hz(),
+        // All positions, until the kernel side finds that they are too many.
+        sample_shift: 0,
+        watch_head: options.frequency == Frequency::Max,
+    });
+    live.map_err(|error| CannotRun(error.to_string()).into())
+}
+
+fn tell_progress(what: &str) {
+    if io::stderr().is_terminal() {
+        eprintln!("uepoll: {what}");
+    }
+}
+
+/// Prints one interval after the other.
+struct Printer<'a> {
+    options: &'a WatchOptions,
+    /// What the first report has to say of the choice.
+    notes: Vec<String>,
+    /// The process whose end ends watching.
+    pid: Option<u32>,
+    beside_command: bool,
+    /// Under `--strict`, one of the reports was.
+    untrustworthy: bool,
+}
+
+impl<'a> Printer<'a> {
+    fn new(options: &'a WatchOptions, notes: Vec<String>) -> Self {
+        Self { options, notes, pid: None, beside_command: false, untrustworthy: false }
+    }
+
+    fn print(&mut self, interval: Interval) -> anyhow::Result<Reader> {
+        let first = interval.number == 0;
+        let Interval { mut report, number, start, ended } = interval;
+        let duration = Duration::from_nanos(report.duration_ns);
+        if first {
+            report.notes.append(&mut self.notes);
+        }
+        if let (Some(pid), Some(Ended::TargetGone)) = (self.pid, ended) {
+            let lived = start + duration;
+            report.notes.push(format!("process {pid} ended after {:.1} s", lived.as_secs_f64()));
+        }
+        if self.options.strict && !report.trustworthy() {
+            self.untrustworthy = true;
+            if self.beside_command {
+                tell_untrustworthy(&report);
+            }
+        }
+        if self.options.json {
+            let text = match self.options.interval {
+                Some(_) => json::render_line(&report),
+                None => json::render(&report),
+            };
+            return output::print("report", &text);
+        }
+        let mut text = String::new();
+        if self.options.interval.is_some() {
+            if !first {
+                text.push('\n');
+            }
+            text.push_str(&heading(number, start, duration));
+        }
+        let text_options =
+            text::TextOptions { charset: output::charset(), verbose: self.options.verbose };
+        text.push_str(&text::render(&report, text_options));
+        output::print_report(&text, self.options.color)
+    }
+}
+
+/// `interval 3: 20.0 s to 30.0 s`, for people who count from 1.
+fn heading(number: u32, start: Duration, duration: Duration) -> String {
+    let (from, to) = (start.as_secs_f64(), (start + duration).as_secs_f64());
+    format!("interval {}: {from:.1} s to {to:.1} s\n", u64::from(number) + 1)
 }
 
 /// Why it is 125 although the command may have done well.
@@ -108,203 +201,6 @@ fn tell_untrustworthy(report: &Report) {
         report.books().unbalanced,
         report.corrupt_rings()
     );
-}
-
-fn attach(options: &WatchOptions, host_pid: Option<u32>) -> anyhow::Result<Live> {
-    let live = Live::attach(LiveOptions {
-        filter: host_pid.map(|pid| vec![pid]),
-        sampler_hz: options.sampler_hz,
-        // All positions, until the kernel side finds that they are too many.
-        sample_shift: 0,
-    });
-    live.map_err(|error| CannotRun(error.to_string()).into())
-}
-
-fn target_error(error: TargetError) -> anyhow::Error {
-    match error {
-        TargetError::NoSuchProcess(_) | TargetError::IsThread(_) => Usage(error.to_string()).into(),
-        TargetError::ForeignNamespace(_) => CannotRun(error.to_string()).into(),
-        TargetError::System { .. } => error.into(),
-    }
-}
-
-/// The numbers of a process that has several.
-fn target_note(target: &Target) -> Option<String> {
-    let host = (target.host_pid != target.pid)
-        .then(|| format!("{} in the initial pid namespace", target.host_pid));
-    let inner = target
-        .inner_pid
-        .filter(|inner| *inner != target.pid)
-        .map(|inner| format!("{inner} in its own"));
-    let others: Vec<String> = host.into_iter().chain(inner).collect();
-    (!others.is_empty()).then(|| format!("process {} is {}", target.pid, others.join(", ")))
-}
-
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the event loop")
-}
-
-/// Why watching ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
-    /// Time over, or somebody asked.
-    Asked,
-    /// The process is gone.
-    TargetGone,
-    /// The command is through.
-    CommandDone,
-}
-
-/// A command that runs.
-struct Command {
-    pid: u32,
-    wait: JoinHandle<io::Result<std::process::ExitStatus>>,
-}
-
-/// Everything seen so far.
-struct Watched {
-    live: Live,
-    correlator: Correlator,
-}
-
-impl Watched {
-    fn new(live: Live) -> Self {
-        Self { live, correlator: Correlator::default() }
-    }
-
-    fn drain(&mut self) {
-        let correlator = &mut self.correlator;
-        self.live.poll(&mut |record| correlator.push(&record));
-    }
-
-    /// Drains until it is over. With a command the status it left, unless
-    /// waiting for it failed.
-    async fn until_over(
-        &mut self,
-        mut signals: Signals,
-        duration: Option<Duration>,
-        target: Option<&Target>,
-        mut command: Option<Command>,
-    ) -> anyhow::Result<(Option<std::process::ExitStatus>, Ended)> {
-        let mut tick = tokio::time::interval(TICK);
-        // A late tick drains what two would have: none is owed.
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let over = tokio::time::sleep(duration.unwrap_or(Duration::MAX));
-        tokio::pin!(over);
-        let mut interrupted = false;
-        loop {
-            tokio::select! {
-                _ = tick.tick() => {
-                    self.drain();
-                    if target.is_some_and(Target::has_ended) {
-                        return Ok((None, Ended::TargetGone));
-                    }
-                }
-                () = &mut over, if duration.is_some() => return Ok((None, Ended::Asked)),
-                status = wait_for(&mut command) => {
-                    return Ok((Some(status?), Ended::CommandDone));
-                }
-                asked = signals.next() => match &command {
-                    None => return Ok((None, Ended::Asked)),
-                    // The terminal gave the first Ctrl-C to the command too; it
-                    // may want to finish. A second one is for us alone to press.
-                    Some(_) if asked == Asked::Interrupt && !interrupted => interrupted = true,
-                    Some(command) => terminate(command.pid),
-                },
-            }
-        }
-    }
-
-    fn report(self) -> anyhow::Result<Report> {
-        let mut correlator = self.correlator;
-        let capture = self
-            .live
-            .finish(&mut |record| correlator.push(&record))
-            .context("cannot read what was counted")?;
-        Ok(Report::build(&capture, &correlator.finish()))
-    }
-}
-
-/// The command's end; never, without one.
-async fn wait_for(command: &mut Option<Command>) -> anyhow::Result<std::process::ExitStatus> {
-    match command {
-        Some(command) => (&mut command.wait)
-            .await
-            .context("the thread that waits for the command panicked")?
-            .context("cannot wait for the command"),
-        None => std::future::pending().await,
-    }
-}
-
-/// What somebody asked us by signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    Interrupt,
-    Terminate,
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn take() -> anyhow::Result<Self> {
-        let take = |kind| signal(kind).context("cannot take SIGINT and SIGTERM");
-        Ok(Self {
-            interrupt: take(SignalKind::interrupt())?,
-            terminate: take(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> Asked {
-        tokio::select! {
-            _ = self.interrupt.recv() => Asked::Interrupt,
-            _ = self.terminate.recv() => Asked::Terminate,
-        }
-    }
-}
-
-/// Passes SIGTERM on to the command.
-fn terminate(pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        // Fails only if it has just ended, and then its end comes next.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    }
-}
-
-fn tell_progress(what: &str) {
-    if io::stderr().is_terminal() {
-        eprintln!("uepoll: {what}");
-    }
-}
-
-/// Writes the report on stdout.
-fn print(report: &Report, options: &WatchOptions) -> anyhow::Result<()> {
-    let text = if options.json {
-        json::render(report)
-    } else {
-        text::render(report, text::TextOptions { charset: charset(), verbose: options.verbose })
-    };
-    output::print("report", &text)
-}
-
-/// What the locale can show: the first of its variables that is set decides.
-fn charset() -> Charset {
-    let set = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .into_iter()
-        .filter_map(std::env::var_os)
-        .find(|value| !value.is_empty());
-    charset_of(&set.unwrap_or_default().to_string_lossy())
-}
-
-fn charset_of(locale: &str) -> Charset {
-    let locale = locale.to_ascii_lowercase();
-    if locale.contains("utf-8") || locale.contains("utf8") { Charset::Utf8 } else { Charset::Ascii }
 }
 
 #[cfg(test)]
@@ -326,8 +222,8 @@ mod tests {
     fn without_arguments_everything_is_watched_until_somebody_asks() {
         let args = parse(&[]).expect("fine");
         assert!(args.watch.pid.is_none() && args.watch.duration.is_none());
-        assert!(args.command.is_empty());
-        assert_eq!(args.watch.sampler_hz, 199);
+        assert!(args.command.is_empty() && args.watch.interval.is_none());
+        assert_eq!(args.watch.frequency.sampler_hz(), 199);
     }
 
     #[test]
@@ -338,9 +234,21 @@ mod tests {
     }
 
     #[test]
-    fn a_command_takes_neither_a_process_nor_a_time() {
-        assert!(parse(&["-p", "1", "--", "true"]).is_err());
-        assert!(parse(&["-d", "1", "--", "true"]).is_err());
+    fn a_command_takes_neither_another_target_nor_a_time() {
+        for words in [
+            ["-p", "1"],
+            ["-r", "1:2"],
+            ["--comm", "x"],
+            ["--cgroup", "/x"],
+            ["--consumer", "1"],
+            ["-d", "1"],
+        ] {
+            let args = parse(&[&words[..], &["--", "true"]].concat()).expect("each word is fine");
+            let message = args.check().expect_err(words[0]).0;
+            assert!(message.contains(words[0]) && message.contains("one of the two"), "{message}");
+        }
+        let args = parse(&["-i", "1", "--", "true"]).expect("fine");
+        assert!(args.check().is_ok());
     }
 
     #[test]
@@ -351,16 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn errors_of_a_target_have_the_code_of_their_remedy() {
-        assert!(target_error(TargetError::NoSuchProcess(1)).is::<Usage>());
-        assert!(target_error(TargetError::ForeignNamespace(1)).is::<CannotRun>());
-    }
-
-    #[test]
-    fn only_a_locale_that_says_utf8_gets_more_than_ascii() {
-        assert_eq!(charset_of("en_US.UTF-8"), Charset::Utf8);
-        assert_eq!(charset_of("C.utf8"), Charset::Utf8);
-        assert_eq!(charset_of("C"), Charset::Ascii);
-        assert_eq!(charset_of(""), Charset::Ascii);
+    fn intervals_are_numbered_from_one() {
+        let (start, second) = (Duration::from_secs(20), Duration::from_secs(1));
+        assert_eq!(heading(2, start, second), "interval 3: 20.0 s to 21.0 s\n");
     }
 }

@@ -18,6 +18,11 @@ pub fn render(report: &Report) -> String {
     ascii(&format!("{:#}\n", document(report)))
 }
 
+/// The same on one line, for a stream of reports.
+pub fn render_line(report: &Report) -> String {
+    ascii(&format!("{}\n", document(report)))
+}
+
 /// A JSON document with every character beyond printable ASCII as `\uXXXX`:
 /// such characters occur within its strings alone, and some of them command
 /// terminals (C1 controls, direction marks).
@@ -42,6 +47,7 @@ pub fn document(report: &Report) -> Json {
     let (ticks_expected, ticks_seen) = report.ticks;
     json!({
         "schema": SCHEMA,
+        "interval": report.interval,
         "duration_ns": report.duration_ns,
         "host": {
             "release": report.host.release,
@@ -49,7 +55,7 @@ pub fn document(report: &Report) -> Json {
             "protocol": match report.host.protocol { Protocol::V2 => "v2", Protocol::V4 => "v4" },
             "emulated": report.host.emulated,
         },
-        "probe_kind": attached(report.attached),
+        "probe_kind": report.attached.map_or(json!("mixed"), attached),
         "sampler": {
             "asked_hz": report.sampler_hz,
             "ticks_expected": ticks_expected,
@@ -57,6 +63,13 @@ pub fn document(report: &Report) -> Json {
         },
         "notes": report.notes,
         "rings": report.rings.iter().map(ring).collect::<Vec<_>>(),
+        "head_watch": report.head_watch.as_ref().map(|watch| json!({
+            "ring": watch.ring,
+            "reads": watch.reads,
+            "watched_ns": watch.watched_ns,
+            "longest_gap_ns": watch.longest_gap_ns,
+            "ended": watch.ended,
+        })),
         "plan": report.plan.iter().map(|row| json!({
             "point": row.point,
             "symbol": row.symbol,
@@ -72,6 +85,7 @@ pub fn document(report: &Report) -> Json {
         },
         "loss": {
             "total": report.loss_total(),
+            "records_of_other_intervals": report.of_other_intervals,
             "kinds": report.loss.iter()
                 .map(|row| (row.key.to_owned(), json!(row.count)))
                 .collect::<Map<_, _>>(),
@@ -105,6 +119,7 @@ fn ring(ring: &RingReport) -> Json {
     let mut figures = Map::new();
     let mut absent = Map::new();
     let mut at_least = Vec::new();
+    let mut at_most = Vec::new();
     let mut inferred = Vec::new();
     for figure in FIGURES {
         let key = figure.key();
@@ -113,6 +128,7 @@ fn ring(ring: &RingReport) -> Json {
             match accuracy {
                 Accuracy::Exact => {}
                 Accuracy::AtLeast => at_least.push(key.clone()),
+                Accuracy::AtMost => at_most.push(key.clone()),
                 Accuracy::Inferred => inferred.push(key.clone()),
             }
         }
@@ -156,10 +172,18 @@ fn ring(ring: &RingReport) -> Json {
         "corrupt": ring.corrupt,
         "head_back": ring.head_back,
         "contradictory_records": ring.anomalies.total(),
+        "late_snapshots": ring.late,
         "sample_shift": ring.sample_shift,
+        "in_ring_before": ring.before.map(|before| json!({
+            "positions": before.positions,
+            "left": before.left,
+            "age_at_least_ns": before.age_at_least_ns,
+        })),
+        "narrower": ring.narrower,
         "figures": figures,
         "absent": absent,
         "at_least": at_least,
+        "at_most": at_most,
         "inferred": inferred,
         "books": ring.equations.iter().map(equation).collect::<Vec<_>>(),
         "depth_over_time": {
