@@ -2,20 +2,20 @@
 //! contradictory. Memory grows with the number of rings, never with that of
 //! records. Figures and books are made of this elsewhere.
 
+mod order;
+mod ring;
+
 use std::collections::BTreeMap;
 
-use uepoll_common::abi::MAX_ITEMS;
-use uepoll_common::record::{Record, Resolved, RingClosed, RingNumber, Snapshot};
+use uepoll_common::record::{Record, RingClosed, RingNumber, RingSeen};
 
-use crate::residency::{Anomaly, Residency, interval_of};
+use crate::residency::Residency;
 use crate::timeline::Timeline;
+
+pub use ring::Before;
 
 /// Most rings that are followed; the kernel side's table is no larger.
 pub const MAX_RINGS: usize = 4096;
-
-/// A depth beyond this is no depth: all items, and as many consumers in
-/// mid-step (rfc.md, trap 11).
-const MAX_DEPTH: u32 = 2 * MAX_ITEMS;
 
 /// Records that no true history could have left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,16 +37,33 @@ pub struct Anomalies {
 impl Anomalies {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.consumed_before_published
-            + self.clock_back
-            + self.out_of_range
-            + self.head_beyond_tail
-            + self.head_back
-            + self.header_wrong
+        [
+            self.consumed_before_published,
+            self.clock_back,
+            self.out_of_range,
+            self.head_beyond_tail,
+            self.head_back,
+            self.header_wrong,
+        ]
+        .into_iter()
+        .fold(0, u64::saturating_add)
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (mine, others) in [
+            (&mut self.consumed_before_published, other.consumed_before_published),
+            (&mut self.clock_back, other.clock_back),
+            (&mut self.out_of_range, other.out_of_range),
+            (&mut self.head_beyond_tail, other.head_beyond_tail),
+            (&mut self.head_back, other.head_back),
+            (&mut self.header_wrong, other.header_wrong),
+        ] {
+            *mine = mine.saturating_add(others);
+        }
     }
 }
 
-/// What the records told of one ring.
+/// What the records of one interval told of one ring.
 #[derive(Clone, Debug, Default)]
 pub struct RingCorrelated {
     /// Residency of its sampled positions.
@@ -55,66 +72,38 @@ pub struct RingCorrelated {
     pub depth: Timeline,
     /// Contradictions.
     pub anomalies: Anomalies,
-    /// [`Resolved`] records received, sound or not.
+    /// [`Resolved`](uepoll_common::record::Resolved) records received, sound
+    /// or not.
     pub resolved: u64,
+    /// Snapshots that came so late that the order of what they saw could not
+    /// be checked.
+    pub late: u64,
+    /// What was in the ring when it was first looked at; `None` if it was
+    /// empty then, or nobody looked.
+    pub before: Option<Before>,
     /// Its close, if it was seen.
     pub closed: Option<RingClosed>,
-    last_snapshot: Option<Snapshot>,
 }
 
-impl RingCorrelated {
-    fn push_resolved(&mut self, record: &Resolved) {
-        self.resolved += 1;
-        match interval_of(record) {
-            Ok(interval) => self.residency.push(interval),
-            Err(Anomaly::ConsumedBeforePublished) => self.anomalies.consumed_before_published += 1,
-            Err(Anomaly::ClockBack) => self.anomalies.clock_back += 1,
-            Err(Anomaly::BadWeight) => self.anomalies.out_of_range += 1,
-        }
-    }
-
-    fn push_snapshot(&mut self, snapshot: Snapshot) {
-        if snapshot.flags & Snapshot::HEADER_RIGHT == 0 {
-            self.anomalies.header_wrong += 1;
-            return;
-        }
-        if snapshot.after_ns < snapshot.before_ns {
-            self.anomalies.clock_back += 1;
-            return;
-        }
-        let depth = snapshot.tail.wrapping_sub(snapshot.head);
-        if depth > MAX_DEPTH {
-            self.anomalies.head_beyond_tail += 1;
-            return;
-        }
-        // Records of several CPUs overtake each other: only a snapshot that
-        // began after the last one ended tells which way head went.
-        if let Some(last) = self.last_snapshot
-            && snapshot.before_ns >= last.after_ns
-            && (snapshot.head.wrapping_sub(last.head) as i32) < 0
-        {
-            self.anomalies.head_back += 1;
-        }
-        if self.last_snapshot.is_none_or(|last| snapshot.before_ns >= last.before_ns) {
-            self.last_snapshot = Some(snapshot);
-        }
-        self.depth.push(snapshot.before_ns, depth);
-    }
-}
-
-/// What all records told.
+/// What the records of one interval told.
 #[derive(Clone, Debug, Default)]
 pub struct Correlated {
     /// By ring.
     pub rings: BTreeMap<RingNumber, RingCorrelated>,
     /// Records of rings beyond [`MAX_RINGS`].
     pub refused: u64,
+    /// Records of sampled positions of an interval that had ended: not lost,
+    /// since they were told as unconsumed in their own.
+    pub of_other_intervals: u64,
 }
 
 /// Takes records as they come.
 #[derive(Clone, Debug, Default)]
 pub struct Correlator {
-    state: Correlated,
+    rings: BTreeMap<RingNumber, ring::Following>,
+    refused: u64,
+    of_other_intervals: u64,
+    newest: u32,
 }
 
 impl Correlator {
@@ -122,9 +111,10 @@ impl Correlator {
     pub fn push(&mut self, record: &Record) {
         match record {
             Record::Resolved(resolved) => {
-                if let Some(ring) = self.ring(resolved.ring) {
-                    ring.push_resolved(resolved);
-                }
+                self.newest = self.newest.max(resolved.interval);
+                let Some(ring) = self.ring(resolved.ring) else { return };
+                let dropped = ring.push_resolved(resolved);
+                self.drop_records(dropped);
             }
             Record::Snapshot(snapshot) => {
                 if let Some(ring) = self.ring(snapshot.ring) {
@@ -133,92 +123,62 @@ impl Correlator {
             }
             Record::RingClosed(closed) => {
                 if let Some(ring) = self.ring(closed.ring) {
-                    ring.closed = Some(*closed);
+                    ring.push_closed(*closed);
                 }
             }
             // The owner is in the capture; here the ring only comes to be.
             Record::RingSeen(seen) => {
-                self.ring(seen.ring);
+                if let Some(ring) = self.ring(seen.ring) {
+                    ring.push_seen(seen);
+                }
             }
         }
     }
 
-    /// What was told.
-    pub fn finish(self) -> Correlated {
-        self.state
+    /// Ends interval number `interval`: what it was told, and nothing of
+    /// others. Goes on with the next; positions that were told of it already
+    /// are kept for it.
+    pub fn roll(&mut self, interval: u32) -> Correlated {
+        let mut told =
+            Correlated { refused: std::mem::take(&mut self.refused), ..Default::default() };
+        let mut dropped = 0u64;
+        self.rings.retain(|number, ring| {
+            let (correlated, of_other_intervals) = ring.roll(interval);
+            dropped = dropped.saturating_add(of_other_intervals);
+            told.rings.insert(*number, correlated);
+            // A ring that was closed is told once more only if records of
+            // later intervals have come already.
+            !ring.is_over()
+        });
+        self.drop_records(dropped);
+        told.of_other_intervals = std::mem::take(&mut self.of_other_intervals);
+        told
     }
 
-    fn ring(&mut self, number: RingNumber) -> Option<&mut RingCorrelated> {
-        let known = self.state.rings.contains_key(&number);
-        if !known && self.state.rings.len() >= MAX_RINGS {
-            self.state.refused += 1;
+    /// What the newest interval was told: for a run of one interval.
+    pub fn finish(mut self) -> Correlated {
+        let newest = self.newest;
+        self.roll(newest)
+    }
+
+    fn drop_records(&mut self, records: u64) {
+        self.of_other_intervals = self.of_other_intervals.saturating_add(records);
+    }
+
+    fn ring(&mut self, number: RingNumber) -> Option<&mut ring::Following> {
+        // Looked up once more only when the table is full.
+        if self.rings.len() >= MAX_RINGS && !self.rings.contains_key(&number) {
+            self.refused = self.refused.saturating_add(1);
             return None;
         }
-        Some(self.state.rings.entry(number).or_default())
+        Some(self.rings.entry(number).or_default())
     }
+}
+
+/// Whether a record says that the ring was there before it was observed.
+fn was_there_before(seen: &RingSeen) -> bool {
+    seen.how != RingSeen::CREATED
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn snapshot(before_ns: u64, head: u32, tail: u32) -> Record {
-        Record::Snapshot(Snapshot {
-            kind: 4,
-            ring: 3,
-            before_ns,
-            after_ns: before_ns + 10,
-            head,
-            tail,
-            flags: Snapshot::HEADER_RIGHT,
-            reserved: 0,
-        })
-    }
-
-    fn correlate(records: &[Record]) -> RingCorrelated {
-        let mut correlator = Correlator::default();
-        records.iter().for_each(|record| correlator.push(record));
-        correlator.finish().rings.remove(&3).expect("ring 3 was told of")
-    }
-
-    #[test]
-    fn depth_is_right_across_the_wrap() {
-        let ring = correlate(&[snapshot(100, u32::MAX - 1, 3), snapshot(200, 2, 3)]);
-        assert_eq!(ring.anomalies, Anomalies::default());
-        let point = ring.depth.points()[0];
-        assert_eq!((point.least, point.greatest), (1, 5));
-    }
-
-    #[test]
-    fn head_beyond_tail_is_an_anomaly_and_no_depth() {
-        let ring = correlate(&[snapshot(100, 11, 10)]);
-        assert_eq!(ring.anomalies.head_beyond_tail, 1);
-        assert!(ring.depth.points().is_empty());
-    }
-
-    #[test]
-    fn head_that_goes_back_is_counted_only_between_snapshots_in_order() {
-        let back = correlate(&[snapshot(100, 50, 60), snapshot(200, 40, 60)]);
-        assert_eq!(back.anomalies.head_back, 1);
-        let overtaken = correlate(&[snapshot(200, 50, 60), snapshot(100, 40, 60)]);
-        assert_eq!(overtaken.anomalies.head_back, 0);
-    }
-
-    #[test]
-    fn rings_beyond_the_bound_are_refused_and_counted() {
-        let mut correlator = Correlator::default();
-        for ring in 0..(MAX_RINGS as u32 + 5) {
-            correlator.push(&Record::RingClosed(RingClosed {
-                kind: 3,
-                ring,
-                time_ns: 1,
-                head: 0,
-                tail: 0,
-                items_used: 0,
-                reserved: 0,
-            }));
-        }
-        let correlated = correlator.finish();
-        assert_eq!((correlated.rings.len(), correlated.refused), (MAX_RINGS, 5));
-    }
-}
+mod tests;

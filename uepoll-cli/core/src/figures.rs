@@ -2,6 +2,10 @@
 //! JSON keys and definitions are read from here; nothing names a figure again.
 //! What a figure's value is in one run lives in `report`.
 
+mod table;
+
+pub use table::{FIGURES, FigureId};
+
 /// What a figure is counted or measured in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -56,6 +60,41 @@ pub enum LossClass {
     Own,
 }
 
+/// What can be relied on, whatever the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exactness {
+    /// A count; a lower bound while the matching loss is not 0.
+    Counted,
+    /// Made of counts.
+    Derived,
+    /// Every event is in it, in buckets 6.25 % wide; count, sum and maximum
+    /// are exact.
+    EveryEvent,
+    /// Each value is an interval that holds the truth.
+    Interval,
+    /// Seen by the sampler: a share of its looks.
+    Sampled,
+    /// An upper bound.
+    AtMost,
+    /// A lower bound.
+    AtLeast,
+}
+
+impl Exactness {
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Counted => "exact; a lower bound (>=) while the matching loss is not 0",
+            Self::Derived => "made of counts",
+            Self::EveryEvent => "every event, in buckets 6.25 % wide; count, sum and max exact",
+            Self::Interval => "an interval that holds the truth, for each sampled position",
+            Self::Sampled => "sampled: a share of the looks",
+            Self::AtMost => "an upper bound (<=)",
+            Self::AtLeast => "a lower bound (>=)",
+        }
+    }
+}
+
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Figure {
@@ -77,6 +116,10 @@ pub struct Figure {
     pub definition: &'static str,
     /// Where it comes from.
     pub source: &'static str,
+    /// What can be relied on.
+    pub exactness: Exactness,
+    /// What to do about it; empty where there is nothing to say.
+    pub next: &'static str,
 }
 
 impl Figure {
@@ -110,32 +153,24 @@ pub mod needs {
     pub const WAIT: &[&str] =
         &["do_epoll_wait", "sys_exit_epoll_wait", "sys_exit_epoll_pwait", "sys_exit_epoll_pwait2"];
 
+    /// The end of a sleep.
+    pub const WAKE: &[&str] = &[
+        "sched_wakeup",
+        "do_epoll_wait",
+        "sys_exit_epoll_wait",
+        "sys_exit_epoll_pwait",
+        "sys_exit_epoll_pwait2",
+    ];
+    /// The sampler.
+    pub const SAMPLER: &[&str] = &["cpu-clock"];
+    /// The consumer's own probe.
+    pub const SPIN: &[&str] = &["spin_end"];
+    /// Nothing in particular.
+    pub const NOTHING: &[&str] = &[];
+
     /// Functions whose work the kernel side infers from elsewhere where they
     /// are inlined: a figure without them is an estimate rather than absent.
     pub const INFERRED: &[&str] = &["ep_add_event_to_uring", "ep_get_bit"];
-}
-
-/// Declares ids and rows together, so that neither exists without the other.
-macro_rules! figures {
-    ($($id:ident, $name:literal, $head:literal, $unit:ident, $kind:ident, $loss:ident, $needs:ident,
-       $definition:literal, $source:literal;)+) => {
-        /// Id of a figure.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum FigureId { $(#[doc = $definition] $id,)+ }
-
-        /// The table, in the order of [`FigureId`].
-        pub const FIGURES: &[Figure] = &[$(Figure {
-            id: FigureId::$id,
-            name: $name,
-            head: $head,
-            unit: Unit::$unit,
-            kind: Kind::$kind,
-            loss: LossClass::$loss,
-            needs: needs::$needs,
-            definition: $definition,
-            source: $source,
-        },)+];
-    };
 }
 
 impl FigureId {
@@ -144,96 +179,6 @@ impl FigureId {
         // In range: ids and rows are declared together by one macro.
         &FIGURES[self as usize]
     }
-}
-
-figures! {
-    Arrivals, "arrivals", "arrivals", Count, Counter, Hits, CALLBACK,
-        "entries of the callback for items of this ring", "ep_poll_callback";
-    ArrivalsOffloaded, "arrivals_offloaded", "from the worker", Count, Counter, Hits, CALLBACK,
-        "arrivals that came from the offload worker", "ep_poll_callback";
-    Published, "published", "published", Count, Counter, Hits, ADD,
-        "adds that made a new slot, from any source", "ep_add_event_to_uring";
-    PublishedRate, "published", "published", PerSecond, Gauge, Hits, ADD,
-        "published, each second of the interval", "ep_add_event_to_uring";
-    PublishedInsert, "published_insert", "by insert", Count, Counter, Hits, ADD,
-        "published because EPOLL_CTL_ADD found the source ready", "ep_add_event_to_uring";
-    PublishedModify, "published_modify", "by modify", Count, Counter, Hits, ADD,
-        "published because EPOLL_CTL_MOD found the source ready", "ep_add_event_to_uring";
-    Merged, "merged", "merged", Count, Counter, Hits, ADD,
-        "adds that found the item already ready: they take no slot", "ep_add_event_to_uring";
-    MergedInsert, "merged_insert", "by insert", Count, Counter, Hits, ADD,
-        "merged, from EPOLL_CTL_ADD", "ep_add_event_to_uring";
-    MergedModify, "merged_modify", "by modify", Count, Counter, Hits, ADD,
-        "merged, from EPOLL_CTL_MOD", "ep_add_event_to_uring";
-    MergedShare, "merged", "merged", Share, Gauge, Own, ADD,
-        "merged, as a share of all adds", "ep_add_event_to_uring";
-    Filtered, "filtered", "filtered", Count, Counter, Hits, OUTCOME,
-        "arrivals with no flag that the item asked for", "ep_poll_callback";
-    Disarmed, "disarmed", "disarmed", Count, Counter, Hits, OUTCOME,
-        "arrivals dropped because EPOLLONESHOT has disarmed the item", "ep_poll_callback";
-    Removed, "removed", "removed", Count, Counter, Hits, REMOVE,
-        "items removed while ready", "ep_remove_user_item";
-    Consumed, "consumed", "consumed", Count, Counter, Hits, ADD,
-        "slots that head has passed", "head of the ring, its 2^32 wraps told by published";
-    EventsPerWait, "events_per_wait", "events per wait", Ratio, Gauge, Own, WAIT,
-        "consumed, for each wait", "head of the ring; do_epoll_wait";
-    EnospcRate, "enospc", "ENOSPC", PerSecond, Gauge, Threads, CONTROL,
-        "ADDs refused with ENOSPC, each second of the interval", "do_epoll_ctl";
-    EnospcShare, "enospc_adds", "ENOSPC per ADD", Share, Gauge, Own, CONTROL,
-        "ADDs refused with ENOSPC, as a share of all ADDs", "do_epoll_ctl";
-    EnospcFull, "enospc_ring_full", "ring full", Count, Counter, Threads, CAUSE,
-        "ADDs refused because every item of the ring is used", "ep_get_bit";
-    EnospcWatches, "enospc_user_watches", "user watches", Count, Counter, Threads, CAUSE,
-        "ADDs refused for another cause: the max_user_watches limit", "do_epoll_ctl";
-    Adds, "adds", "ADDs", Count, Counter, Threads, CONTROL,
-        "EPOLL_CTL_ADD calls that returned, whatever the result", "do_epoll_ctl";
-    EstaleRate, "estale", "ESTALE", PerSecond, Gauge, Threads, WAIT,
-        "waits that returned ESTALE without having slept (the race to sleep, lost), each second",
-        "exit of the wait";
-    EstaleShare, "estale_waits", "ESTALE per wait", Share, Gauge, Own, WAIT,
-        "waits that returned ESTALE without having slept, as a share of all waits",
-        "exit of the wait";
-    Residency, "residency", "in ring", Nanoseconds, IntervalHistogram, Own, ADD,
-        "published to consumed, each sampled position as an interval that holds the truth",
-        "sampled positions between snapshots of head";
-    OffloadDelay, "offload_delay", "offload", Nanoseconds, Histogram, Own, OFFLOAD,
-        "wake-up without flags to the entry of its worker",
-        "ep_poll_wakeup to ep_poll_callback_work";
-    OffloadRun, "offload_run", "offload run", Nanoseconds, Histogram, Own, WORK,
-        "entry to return of the offload worker", "ep_poll_callback_work";
-    OffloadWakeups, "offload_wakeups", "keyless wakeups", Count, Counter, Threads, WAKEUP,
-        "wake-ups without flags: the source must be polled by the worker", "ep_poll_wakeup";
-    OffloadRuns, "offload_runs", "runs", Count, Counter, Threads, WORK,
-        "runs of the offload worker", "ep_poll_callback_work";
-    OffloadEmpty, "offload_empty", "empty runs", Count, Counter, Threads, WORK,
-        "runs of the offload worker that found no event", "ep_poll_callback_work";
-    OffloadCollapsed, "offload_collapsed", "collapsed", Count, Counter, Own, OFFLOAD,
-        "wake-ups without flags that shared a run with another", "wakeups - runs";
-    PublishDirect, "publish_direct", "publish", Nanoseconds, Histogram, Own, ADD,
-        "callback entry to add exit in the waker, cost of the probes included",
-        "ep_poll_callback to ep_add_event_to_uring";
-    PublishOffloaded, "publish_offloaded", "publish off.", Nanoseconds, Histogram, Own, ADD,
-        "callback entry to add exit in the offload worker, cost of the probes included",
-        "ep_poll_callback to ep_add_event_to_uring";
-    Blocked, "blocked", "in wait", Nanoseconds, Histogram, Own, WAIT,
-        "entry to return of epoll_wait on this ring", "do_epoll_wait, exit of the system call";
-    Waits, "waits", "waits", Count, Counter, Threads, WAIT,
-        "epoll_wait calls on this ring that returned", "exit of the wait";
-    WaitsSlept, "waits_slept", "slept", Count, Counter, Threads, WAIT,
-        "waits that slept: the voluntary switches of the task changed", "exit of the wait";
-    WaitsStaleAtOnce, "waits_estale_at_once", "ESTALE at once", Count, Counter, Threads, WAIT,
-        "waits that returned ESTALE without having slept", "exit of the wait";
-    WaitsStaleSlept, "waits_estale_slept", "ESTALE slept", Count, Counter, Threads, WAIT,
-        "waits that returned ESTALE after having slept: woken by an event", "exit of the wait";
-    WaitsTimedOut, "waits_timed_out", "timed out", Count, Counter, Threads, WAIT,
-        "waits that returned 0", "exit of the wait";
-    WaitsInterrupted, "waits_interrupted", "EINTR", Count, Counter, Threads, WAIT,
-        "waits that a signal interrupted", "exit of the wait";
-    WaitsOther, "waits_other", "other", Count, Counter, Threads, WAIT,
-        "waits with any other result", "exit of the wait";
-    Depth, "depth", "depth", Items, Histogram, Own, ADD,
-        "tail - head at each publish; may pass the capacity while a consumer is in mid-step",
-        "ep_add_event_to_uring";
 }
 
 #[cfg(test)]

@@ -3,14 +3,16 @@
 
 mod distribution;
 mod loss;
+mod narrower;
 mod ring;
+mod values;
 
 pub use distribution::{Bar, Distribution, IntervalDistribution};
 pub use loss::{CostReport, LossRow, PROBES_ABSENT, ProgramPrice, sampler_shortfall};
 pub use ring::{DepthPoint, RingReport};
 
 use crate::books::{Balance, Equation};
-use crate::capture::{Attached, Capture, Host, PlanRow};
+use crate::capture::{Attached, Capture, HeadWatch, Host, PlanRow};
 use crate::correlate::{Correlated, RingCorrelated};
 
 /// How far a number can be relied on.
@@ -23,6 +25,8 @@ pub enum Accuracy {
     /// Inferred by the kernel side, because the function that would have told
     /// is inlined: it may be a little more or less.
     Inferred,
+    /// It may be less: an upper bound.
+    AtMost,
 }
 
 impl Accuracy {
@@ -32,6 +36,7 @@ impl Accuracy {
             Self::Exact => "",
             Self::AtLeast => ">=",
             Self::Inferred => "~",
+            Self::AtMost => "<=",
         }
     }
 }
@@ -61,6 +66,18 @@ pub enum Value {
     Absent(String),
 }
 
+/// How functions were attached: `None` if some by kprobe and some by fentry.
+/// Points that have one way only (tracepoints, clocks) do not count.
+fn attached(plan: &[PlanRow]) -> Option<Attached> {
+    let has = |way| plan.iter().any(|row| row.attached == way);
+    match (has(Attached::Kprobe), has(Attached::Fentry)) {
+        (true, true) => None,
+        (true, false) => Some(Attached::Kprobe),
+        (false, true) => Some(Attached::Fentry),
+        (false, false) => Some(Attached::Missing),
+    }
+}
+
 /// How the books of all rings came out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BooksSummary {
@@ -77,8 +94,11 @@ pub struct BooksSummary {
 pub struct Report {
     /// Machine.
     pub host: Host,
-    /// How the callback was attached: what the header line calls the probes.
-    pub attached: Attached,
+    /// How functions were attached: what the header line calls the probes;
+    /// `None` if both ways are in use.
+    pub attached: Option<Attached>,
+    /// Number of the interval, where its run has several.
+    pub interval: Option<u32>,
     /// Length of the interval.
     pub duration_ns: u64,
     /// Snapshots a second and CPU asked of the sampler.
@@ -87,8 +107,12 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Rings, the busiest first.
     pub rings: Vec<RingReport>,
+    /// The watch of one ring's head, if there was one.
+    pub head_watch: Option<HeadWatch>,
     /// Probe plan.
     pub plan: Vec<PlanRow>,
+    /// Records of sampled positions of an interval that had ended.
+    pub of_other_intervals: u64,
     /// What was missed, the kinds that were not 0 and those that were.
     pub loss: Vec<LossRow>,
     /// Sampler ticks that should have run and those that did.
@@ -112,16 +136,15 @@ impl Report {
         rings.sort_by_key(|ring| std::cmp::Reverse(ring.activity()));
         Self {
             host: capture.host.clone(),
-            attached: capture
-                .plan
-                .iter()
-                .find(|row| row.point == "arrival")
-                .map_or(Attached::Missing, |row| row.attached),
+            attached: attached(&capture.plan),
+            interval: None,
             duration_ns: capture.duration_ns,
             sampler_hz: capture.sampler_hz,
             notes: Vec::new(),
             rings,
+            head_watch: capture.head_watch.clone(),
             plan: capture.plan.clone(),
+            of_other_intervals: told.of_other_intervals,
             loss: loss::rows(capture, told),
             ticks: loss::ticks(capture),
             cost: CostReport::build(capture),

@@ -64,6 +64,25 @@ pub fn interval_of(record: &Resolved) -> Result<Interval, Anomaly> {
     Ok(Interval { lo_ns, hi_ns: Some(hi_ns), weight })
 }
 
+/// Narrows a record by what a watch of head saw of its position: consumed no
+/// earlier than `lo_ns` and no later than `hi_ns`, each 0 if the watch did not
+/// see it. Never widens. Returns `false`, and leaves the record as it was, if
+/// the two contradict each other.
+pub fn narrow(record: &mut Resolved, lo_ns: u64, hi_ns: u64) -> bool {
+    let narrow_lo_ns = record.consumed_lo_ns.max(lo_ns);
+    let narrow_hi_ns = match (record.consumed_hi_ns, hi_ns) {
+        (0, hi_ns) | (hi_ns, 0) => hi_ns,
+        (record_ns, watch_ns) => record_ns.min(watch_ns),
+    };
+    let consumed = narrow_hi_ns != 0;
+    if consumed && (narrow_lo_ns > narrow_hi_ns || narrow_hi_ns < record.add_entry_ns) {
+        return false;
+    }
+    record.consumed_lo_ns = narrow_lo_ns;
+    record.consumed_hi_ns = narrow_hi_ns;
+    true
+}
+
 /// The distribution of a ring's intervals: one histogram of lower and one of
 /// upper ends. Memory does not grow with the number of samples.
 #[derive(Clone, Debug)]
@@ -273,6 +292,39 @@ mod tests {
         assert_eq!(interval_of(&heavy), Err(Anomaly::BadWeight));
         let late = Resolved { arrival_ns: 101, ..record((100, 110), (120, 130)) };
         assert_eq!(interval_of(&late), Err(Anomaly::ClockBack));
+    }
+
+    #[test]
+    fn a_watch_of_head_narrows_and_never_widens() {
+        let table = [
+            // Record's bounds, the watch's, what comes out.
+            ((150, 190), (160, 170), (160, 170)),
+            ((150, 190), (0, 170), (150, 170)),
+            ((150, 190), (160, 0), (160, 190)),
+            ((150, 190), (100, 250), (150, 190)),
+            ((150, 0), (160, 170), (160, 170)),
+            ((150, 0), (160, 0), (160, 0)),
+            ((150, 190), (0, 0), (150, 190)),
+        ];
+        for (bounds, (lo_ns, hi_ns), narrowed) in table {
+            let mut narrower = record((100, 110), bounds);
+            assert!(narrow(&mut narrower, lo_ns, hi_ns), "{bounds:?} {lo_ns} {hi_ns}");
+            assert_eq!(narrower, record((100, 110), narrowed));
+        }
+    }
+
+    #[test]
+    fn a_watch_that_contradicts_the_record_changes_nothing() {
+        for (bounds, lo_ns, hi_ns) in [
+            ((150, 190), 200, 210),
+            ((150, 190), 120, 140),
+            ((150, 190), 180, 170),
+            ((0, 190), 0, 99),
+        ] {
+            let mut contradicted = record((100, 110), bounds);
+            assert!(!narrow(&mut contradicted, lo_ns, hi_ns), "{bounds:?} {lo_ns} {hi_ns}");
+            assert_eq!(contradicted, record((100, 110), bounds));
+        }
     }
 
     #[test]

@@ -7,3 +7,8 @@ pub mod text;
 mod units;
 
 pub use escape::{Charset, escaped};
+
+/// A time at two significant digits, rounded up.
+pub(crate) fn time_for_people(value_ns: u64) -> String {
+    units::time(value_ns, units::Rounding::Up)
+}

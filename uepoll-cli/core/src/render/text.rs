@@ -1,12 +1,13 @@
 //! The report for people, as surface.md sketches it: at most 80 columns, order
 //! of figures fixed, everything secondary behind `-v`, trust line last.
 
+mod consumer;
 mod ring;
 mod verbose;
 
 use super::escape::{Charset, escaped};
-use super::units::{grouped, percent, seconds};
-use crate::capture::{Attached, Protocol};
+use super::units::{Rounding, grouped, percent, seconds, time};
+use crate::capture::{Attached, HeadWatch, Protocol};
 use crate::report::{PROBES_ABSENT, Report, RingReport, sampler_shortfall};
 
 /// Columns of every line.
@@ -47,6 +48,10 @@ pub fn render(report: &Report, options: TextOptions) -> String {
         if options.verbose {
             verbose::ring(ring, &mut out);
         }
+    }
+    if let Some(watch) = &report.head_watch {
+        out.blank();
+        out.wrapped("", &escaped(&watched(report, watch), options.charset, usize::MAX));
     }
     if !idle.is_empty() {
         out.blank();
@@ -113,7 +118,8 @@ impl Lines {
     }
 }
 
-/// `10.0 s  6.12.117-uepoll v2  kprobe  2 CPUs  EMULATED: ratios only`.
+/// `10.0 s  6.12.117-uepoll v2  kprobe  2 CPUs  EMULATED: ratios only`, the
+/// number of the interval before it where there are several.
 fn header(report: &Report, charset: Charset) -> String {
     let host = &report.host;
     let protocol = match host.protocol {
@@ -122,11 +128,12 @@ fn header(report: &Report, charset: Charset) -> String {
     };
     let cpus = if host.cpus == 1 { "CPU" } else { "CPUs" };
     let emulated = if host.emulated { "  EMULATED: ratios only" } else { "" };
+    let interval = report.interval.map_or(String::new(), |number| format!("#{number}  "));
     format!(
-        "{}  {} {protocol}  {}  {} {cpus}{emulated}",
+        "{interval}{}  {} {protocol}  {}  {} {cpus}{emulated}",
         seconds(report.duration_ns),
         escaped(&host.release, charset, 28),
-        attached_word(report.attached),
+        report.attached.map_or("mixed", attached_word),
         host.cpus,
     )
 }
@@ -150,6 +157,28 @@ fn nothing_seen(report: &Report) -> String {
          it, `uepoll profile -p PID -d 30` takes one that runs.",
         seconds(report.duration_ns)
     )
+}
+
+/// What became of the watch of a head.
+fn watched(report: &Report, watch: &HeadWatch) -> String {
+    let ring = report.rings.iter().find(|ring| watch.ring == Some(ring.number));
+    let Some(ring) = ring else {
+        return "head watch: its ring was never met, so nothing was watched".into();
+    };
+    let gap = match watch.watched_ns.checked_div(watch.reads) {
+        Some(gap_ns) => format!(
+            "{} reads, {} apart, at most {}",
+            grouped(watch.reads),
+            time(gap_ns, Rounding::Up),
+            time(watch.longest_gap_ns, Rounding::Up)
+        ),
+        None => "never read".into(),
+    };
+    let ended = match &watch.ended {
+        Some(why) => format!("ended: {why}"),
+        None => "held the file open".into(),
+    };
+    format!("head watch of {}: {gap}; {ended}", ring::name(ring))
 }
 
 /// Rings about which there is something to say.

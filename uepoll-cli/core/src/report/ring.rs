@@ -1,16 +1,16 @@
 //! One ring of a report: who owns it, what state it is in, and a value for
 //! each row of the figure table.
 
-use uepoll_common::counter::{RingCounter, RingHistogram};
+use uepoll_common::counter::RingCounter;
 use uepoll_common::record::RingNumber;
 
-use super::distribution::{Distribution, IntervalDistribution};
-use super::loss;
-use super::{Accuracy, Value};
-use crate::books::{self, Equation, is_inferred, missing, no_probe};
+use super::Value;
+use super::narrower;
+use super::values::Source;
+use crate::books::{self, Equation};
 use crate::capture::{Capture, Consumer, Holder, Owner, RingCapture};
-use crate::correlate::{Anomalies, RingCorrelated};
-use crate::figures::{FIGURES, Figure, FigureId};
+use crate::correlate::{Anomalies, Before, RingCorrelated};
+use crate::figures::{FIGURES, FigureId};
 
 /// Least and greatest depth within one step of the timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,13 @@ pub struct RingReport {
     pub anomalies: Anomalies,
     /// One position in `2^sample_shift` was sampled at the end.
     pub sample_shift: u32,
+    /// What was in the ring when it was first looked at.
+    pub before: Option<Before>,
+    /// Snapshots that came too late for their order to be checked.
+    pub late: u64,
+    /// What would narrow the bounds of residency, where they are too wide to
+    /// be useful.
+    pub narrower: Option<String>,
     /// The books.
     pub equations: Vec<Equation>,
     /// Depth over time.
@@ -88,6 +95,9 @@ impl RingReport {
             head_back: counter(RingCounter::HeadBack).max(told.anomalies.head_back),
             anomalies: told.anomalies,
             sample_shift: ring.sample_shift,
+            before: before(ring, told, capture),
+            late: told.late,
+            narrower: narrower::advice(ring, told, capture),
             equations: books::balance(ring, told, &capture.plan),
             depth_over_time: told
                 .depth
@@ -129,6 +139,16 @@ impl RingReport {
     }
 }
 
+/// What was in the ring before, up to the end of the interval.
+fn before(ring: &RingCapture, told: &RingCorrelated, capture: &Capture) -> Option<Before> {
+    let mut before = told.before?;
+    if let Some(last) = ring.last.filter(|last| last.header_right) {
+        // It was read at the end of the interval, or later.
+        before.look(capture.start_ns.saturating_add(capture.duration_ns), last.head);
+    }
+    Some(before)
+}
+
 /// Why a header cannot be believed. A head that goes back is counted apart: a
 /// second consumer in mid-step can do that without harm.
 fn corruption(ring: &RingCapture, told: &RingCorrelated) -> Option<String> {
@@ -147,152 +167,3 @@ fn corruption(ring: &RingCapture, told: &RingCorrelated) -> Option<String> {
     }
     None
 }
-
-/// Everything that one figure of one ring is made of.
-struct Source<'a> {
-    ring: &'a RingCapture,
-    told: &'a RingCorrelated,
-    capture: &'a Capture,
-    figure: &'static Figure,
-}
-
-impl Source<'_> {
-    fn value(&self) -> Value {
-        use FigureId as F;
-        use RingCounter as C;
-        match self.figure.id {
-            F::Arrivals => self.count(&[C::Arrivals]),
-            F::ArrivalsOffloaded => self.count(&[C::ArrivalsOffloaded]),
-            F::Published => {
-                self.count(&[C::PublishedCallback, C::PublishedInsert, C::PublishedModify])
-            }
-            F::PublishedRate => self.rate(books::published(self.ring)),
-            F::PublishedInsert => self.count(&[C::PublishedInsert]),
-            F::PublishedModify => self.count(&[C::PublishedModify]),
-            F::Merged => self.count(&MERGED),
-            F::MergedInsert => self.count(&[C::MergedInsert]),
-            F::MergedModify => self.count(&[C::MergedModify]),
-            F::MergedShare => {
-                let merged = self.sum(&MERGED);
-                let adds = merged.saturating_add(books::published(self.ring));
-                self.share(merged, adds, "nothing was added to the ring")
-            }
-            F::Filtered => self.count(&[C::Filtered]),
-            F::Disarmed => self.count(&[C::Disarmed]),
-            F::Removed => self.count(&[C::RemovedReady]),
-            F::Consumed => match books::consumed(self.ring, self.told) {
-                Some(value) => Value::Count { value, accuracy: self.accuracy() },
-                None => Value::Absent("head and tail at the end are not known".into()),
-            },
-            F::EventsPerWait => match books::consumed(self.ring, self.told) {
-                Some(consumed) => self.share(consumed, self.sum(&[C::Waits]), "nobody waited"),
-                None => Value::Absent("head and tail at the end are not known".into()),
-            },
-            F::EnospcRate => self.rate(self.sum(&NO_SPACE)),
-            F::EnospcShare => self.share(self.sum(&NO_SPACE), self.sum(&[C::Adds]), "no ADD"),
-            F::EnospcFull => self.count(&[C::AddsNoSpaceFull]),
-            F::EnospcWatches => self.count(&[C::AddsNoSpaceWatches]),
-            F::Adds => self.count(&[C::Adds]),
-            F::EstaleRate => self.rate(self.sum(&[C::WaitsStaleAtOnce])),
-            F::EstaleShare => {
-                let stale = self.sum(&[C::WaitsStaleAtOnce]);
-                self.share(stale, self.sum(&[C::Waits]), "nobody waited")
-            }
-            F::Residency => {
-                match IntervalDistribution::build(&self.told.residency, self.unseen()) {
-                    Some(distribution) => Value::Interval(distribution),
-                    None => Value::Absent("no position was sampled".into()),
-                }
-            }
-            F::OffloadDelay => self.distribution(RingHistogram::OffloadDelay),
-            F::OffloadRun => self.distribution(RingHistogram::OffloadRun),
-            F::OffloadWakeups => self.count(&[C::WakeupsKeyless]),
-            F::OffloadRuns => self.count(&[C::OffloadRuns]),
-            F::OffloadEmpty => self.count(&[C::OffloadEmptyRuns]),
-            F::OffloadCollapsed => {
-                let runs = self.sum(&[C::OffloadRuns]);
-                self.count_of(self.sum(&[C::WakeupsKeyless]).saturating_sub(runs))
-            }
-            F::PublishDirect => self.distribution(RingHistogram::PublishDirect),
-            F::PublishOffloaded => self.distribution(RingHistogram::PublishOffloaded),
-            F::Blocked => self.distribution(RingHistogram::Blocked),
-            F::Waits => self.count(&[C::Waits]),
-            F::WaitsSlept => self.count(&[C::WaitsSlept]),
-            F::WaitsStaleAtOnce => self.count(&[C::WaitsStaleAtOnce]),
-            F::WaitsStaleSlept => self.count(&[C::WaitsStaleSlept]),
-            F::WaitsTimedOut => self.count(&[C::WaitsTimedOut]),
-            F::WaitsInterrupted => self.count(&[C::WaitsInterrupted]),
-            F::WaitsOther => self.count(&[C::WaitsOther]),
-            F::Depth => self.distribution(RingHistogram::Depth),
-        }
-    }
-
-    fn sum(&self, counters: &[RingCounter]) -> u64 {
-        counters.iter().map(|which| self.ring.counters.get(*which)).fold(0, u64::saturating_add)
-    }
-
-    /// Weight of chosen positions of which nothing is known: no less than it
-    /// was, since the sample shift only grows.
-    fn unseen(&self) -> u64 {
-        let lost = self.sum(&[
-            RingCounter::SampledPendingFull,
-            RingCounter::SampledLost,
-            RingCounter::SampledDoubtful,
-        ]);
-        lost.saturating_mul(1u64.checked_shl(self.ring.sample_shift).unwrap_or(u64::MAX))
-    }
-
-    fn accuracy(&self) -> Accuracy {
-        loss::accuracy(self.figure, self.ring, self.capture)
-    }
-
-    /// Why this figure is not known: a probe it needs is absent.
-    fn absent(&self) -> Option<Value> {
-        missing(&self.capture.plan, self.figure.needs).map(|row| Value::Absent(no_probe(row)))
-    }
-
-    /// A count, absent if it is 0 for want of a probe.
-    fn count_of(&self, value: u64) -> Value {
-        match self.absent() {
-            Some(absent) if value == 0 => absent,
-            _ => Value::Count { value, accuracy: self.accuracy() },
-        }
-    }
-
-    fn count(&self, counters: &[RingCounter]) -> Value {
-        self.count_of(self.sum(counters))
-    }
-
-    fn rate(&self, events: u64) -> Value {
-        match self.absent() {
-            Some(absent) if events == 0 => absent,
-            _ if self.capture.duration_ns == 0 => Value::Absent("the interval is empty".into()),
-            _ => Value::Number {
-                value: events as f64 * 1e9 / self.capture.duration_ns as f64,
-                accuracy: self.accuracy(),
-            },
-        }
-    }
-
-    fn share(&self, part: u64, whole: u64, without: &str) -> Value {
-        match missing(&self.capture.plan, self.figure.needs) {
-            // Two lower bounds make no share; two estimates make one.
-            Some(row) if whole == 0 || !is_inferred(row) => Value::Absent(no_probe(row)),
-            None if whole == 0 => Value::Absent(without.into()),
-            _ => Value::Number { value: part as f64 / whole as f64, accuracy: self.accuracy() },
-        }
-    }
-
-    fn distribution(&self, which: RingHistogram) -> Value {
-        match self.ring.histogram(which) {
-            Some(raw) if raw.count > 0 => Value::Distribution(Distribution::build(raw)),
-            Some(_) => self.absent().unwrap_or_else(|| Value::Absent("none seen".into())),
-            None => Value::Absent("no histograms were kept for this ring".into()),
-        }
-    }
-}
-
-const MERGED: [RingCounter; 3] =
-    [RingCounter::MergedCallback, RingCounter::MergedInsert, RingCounter::MergedModify];
-
-const NO_SPACE: [RingCounter; 2] = [RingCounter::AddsNoSpaceFull, RingCounter::AddsNoSpaceWatches];

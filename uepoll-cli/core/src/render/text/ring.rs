@@ -1,7 +1,8 @@
 //! One ring of the text report: its title, three lines of rates, the table.
 
-use super::{Lines, WIDTH};
+use super::{Lines, WIDTH, consumer};
 use crate::capture::{Consumer, Owner};
+use crate::correlate::Before;
 use crate::figures::FigureId;
 use crate::quantile::{Bounds, Percentile};
 use crate::render::escape::{Charset, escaped};
@@ -16,6 +17,8 @@ pub(super) fn render(ring: &RingReport, out: &mut Lines) {
     marks(ring, out);
     rates(ring, out);
     table(ring, out);
+    consumer::render(ring, out);
+    doubts(ring, out);
 }
 
 /// `PID:FD`, the name of a ring for people.
@@ -65,7 +68,7 @@ fn owner_text(owner: &Owner, consumers: &[Consumer], charset: Charset, room: usi
 }
 
 /// Columns that a string takes at most: as [`escaped`] counts them.
-fn columns(text: &str) -> usize {
+pub(super) fn columns(text: &str) -> usize {
     text.chars().map(|c| if (c as u32) < 0x1100 || c == '\u{fffd}' { 1 } else { 2 }).sum()
 }
 
@@ -84,13 +87,13 @@ fn marks(ring: &RingReport, out: &mut Lines) {
     }
 }
 
-fn head(id: FigureId) -> &'static str {
+pub(super) fn head(id: FigureId) -> &'static str {
     id.row().head
 }
 
 /// A count, rate or ratio as text, with the mark of its accuracy; `None` where
 /// it is absent.
-fn plain(value: &Value, format: impl Fn(f64) -> String) -> Option<String> {
+pub(super) fn plain(value: &Value, format: impl Fn(f64) -> String) -> Option<String> {
     let (text, accuracy) = match value {
         Value::Count { value, accuracy } => (grouped(*value), accuracy),
         Value::Number { value, accuracy } => (format(*value), accuracy),
@@ -162,6 +165,7 @@ fn table(ring: &RingReport, out: &mut Lines) {
         _ => row(head(FigureId::Residency), none(), "none sampled"),
     }
     for (id, without) in [
+        (FigureId::WakeUp, "none slept"),
         (FigureId::OffloadDelay, "none needed"),
         (publish_figure(ring), "none"),
         (FigureId::Blocked, "no wait"),
@@ -172,7 +176,11 @@ fn table(ring: &RingReport, out: &mut Lines) {
         };
         match ring.value(id) {
             Value::Distribution(distribution) => {
-                row(name, time_cells(distribution), &all_of(id, distribution.count));
+                let of = match id {
+                    FigureId::PublishDirect => every(ring, distribution.count),
+                    id => all_of(id, distribution.count),
+                };
+                row(name, time_cells(distribution), &of);
             }
             Value::Absent(_) if nothing_happened(ring, id) => row(name, none(), without),
             _ => row(name, none(), "not seen"),
@@ -184,6 +192,10 @@ fn table(ring: &RingReport, out: &mut Lines) {
         }
         _ => row(head(FigureId::Depth), none(), "none"),
     }
+}
+
+/// What limits what the table says.
+fn doubts(ring: &RingReport, out: &mut Lines) {
     if let Value::Interval(distribution) = ring.value(FigureId::Residency)
         && distribution.unconsumed > 0
     {
@@ -192,6 +204,25 @@ fn table(ring: &RingReport, out: &mut Lines) {
             grouped(distribution.unconsumed)
         ));
     }
+    if let Some(before) = ring.before.filter(|before| before.left > 0) {
+        out.wrapped("  ", &before_text(&before));
+    }
+    if let Some(narrower) = &ring.narrower {
+        out.wrapped("  ", narrower);
+    }
+}
+
+/// What was in the ring before anybody looked.
+pub(super) fn before_text(before: &Before) -> String {
+    let left = match before.left {
+        0 => "all have left".into(),
+        left => format!("{} are still there", grouped(u64::from(left))),
+    };
+    format!(
+        "{} were in the ring before: {left}, age >={}",
+        grouped(u64::from(before.positions)),
+        time(before.age_at_least_ns, Rounding::Down)
+    )
 }
 
 /// Publish latency in the waker, or where all was offloaded, in the worker.
@@ -209,10 +240,25 @@ fn all_of(id: FigureId, count: u64) -> String {
     let plural = if count == 1 { "" } else { "s" };
     let count = grouped(count);
     match id {
+        FigureId::WakeUp => count,
         FigureId::Blocked => format!("{count} wait{plural}"),
         FigureId::OffloadDelay => format!("{count} run{plural}"),
         FigureId::PublishOffloaded => format!("{count} offloaded"),
         _ => format!("{count}, all"),
+    }
+}
+
+/// `all; floor <=0.2us`: every publish is in it, and so is what the probes
+/// cost; the number where the floor is not known.
+fn every(ring: &RingReport, count: u64) -> String {
+    match ring.value(FigureId::PublishFloor) {
+        Value::Count { value, accuracy } => format!(
+            "all; {} {}{}",
+            head(FigureId::PublishFloor),
+            accuracy.mark(),
+            time(*value, Rounding::Up)
+        ),
+        _ => all_of(FigureId::PublishDirect, count),
     }
 }
 
@@ -221,6 +267,7 @@ fn all_of(id: FigureId, count: u64) -> String {
 fn nothing_happened(ring: &RingReport, id: FigureId) -> bool {
     let counter = match id {
         FigureId::OffloadDelay => FigureId::OffloadRuns,
+        FigureId::WakeUp => FigureId::WaitsSlept,
         FigureId::Blocked => FigureId::Waits,
         _ => FigureId::Published,
     };

@@ -1,8 +1,10 @@
 //! What `-v` adds to the text report: every count, the books with their terms,
 //! the picture of residency, the plan, the price of each program.
 
+use super::ring::before_text;
 use super::{Lines, attached_word};
 use crate::books::Balance;
+use crate::capture::Holder;
 use crate::figures::FigureId;
 use crate::quantile::{LEVEL, Percentile};
 use crate::render::escape::escaped;
@@ -28,7 +30,9 @@ pub(super) fn ring(ring: &RingReport, out: &mut Lines) {
     counts(ring, "waits", &[F::Waits, F::WaitsSlept, F::WaitsStaleAtOnce, F::WaitsStaleSlept], out);
     counts(ring, "", &[F::WaitsTimedOut, F::WaitsInterrupted, F::WaitsOther], out);
     counts(ring, "control", &[F::Adds, F::EnospcFull, F::EnospcWatches], out);
-    for id in [F::PublishOffloaded, F::OffloadRun] {
+    counts(ring, "looks", &[F::Snapshots, F::SnapshotsEmpty, F::SamplerLooks], out);
+    counts(ring, "spin", &[F::SlotSpinSightings, F::SpinEpisodes, F::SpinIterations], out);
+    for id in [F::PublishOffloaded, F::OffloadRun, F::SlotExposure] {
         distribution(ring, id, out);
     }
     if let Value::Interval(distribution) = ring.value(F::Residency) {
@@ -47,10 +51,23 @@ pub(super) fn ring(ring: &RingReport, out: &mut Lines) {
     if anomalies > 0 {
         out.line(&format!("  contradictory records: {}", grouped(anomalies)));
     }
+    if ring.late > 0 {
+        out.line(&format!("  snapshots too late for their order: {}", grouped(ring.late)));
+    }
+    if let Some(before) = ring.before.filter(|before| before.left == 0) {
+        out.wrapped("  ", &before_text(&before));
+    }
     for consumer in &ring.consumers {
         let how = if consumer.named { "named by you" } else { "waited" };
         let name = escaped(&consumer.comm, out.charset, 40);
         out.line(&format!("  consumer  {name} ({}), {how}", consumer.tid));
+    }
+    let is_owner = |holder: &&Holder| {
+        ring.owner.as_ref().is_some_and(|owner| (owner.pid, owner.fd) == (holder.pid, holder.fd))
+    };
+    for holder in ring.holders.iter().filter(|holder| !is_owner(holder)) {
+        let name = escaped(&holder.comm, out.charset, 40);
+        out.line(&format!("  also as   {}:{} {name}", holder.pid, holder.fd));
     }
 }
 
@@ -133,7 +150,9 @@ pub(super) fn host(report: &Report, out: &mut Lines) {
     out.line("probes");
     for row in &report.plan {
         let lost = row.lost.as_ref().map_or(String::new(), |lost| format!("; lost: {lost}"));
-        let text = format!("{} on {}{lost}", attached_word(row.attached), row.symbol);
+        let why = row.why_not_better.as_ref();
+        let why = why.map_or(String::new(), |why| format!("; not better: {why}"));
+        let text = format!("{} on {}{why}{lost}", attached_word(row.attached), row.symbol);
         let text = escaped(&text, out.charset, usize::MAX);
         out.wrapped_after(&format!("  {:<9} ", row.point), &" ".repeat(12), &text);
     }
