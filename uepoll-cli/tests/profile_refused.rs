@@ -48,20 +48,3 @@ fn a_command_is_not_started_when_nothing_is_attached() {
     sentence(&output);
     assert!(!witness.exists());
 }
-
-#[test]
-fn a_process_that_is_not_there_is_2() {
-    // Above PID_MAX_LIMIT (2^22), so never given out.
-    let output = profile(&["-p", "8388608"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(sentence(&output).contains("no process 8388608"));
-}
-
-#[test]
-fn what_is_no_option_is_2() {
-    for arguments in [&["-d", "soon"][..], &["-F", "0"], &["-p", "1", "--", "true"]] {
-        let output = profile(arguments);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-        assert!(output.stdout.is_empty());
-    }
-}

@@ -44,13 +44,17 @@ impl Held {
     /// Forks `words[0]` with the other words as its arguments. Its stdout is our
     /// stderr, so that our own stays whole. Under sudo it is the calling user's.
     pub fn fork(words: &[OsString]) -> Result<Self, ChildError> {
+        Self::fork_as(words, Caller::under_sudo())
+    }
+
+    /// The same as a certain user.
+    fn fork_as(words: &[OsString], caller: Option<Caller>) -> Result<Self, ChildError> {
         let Some((program, arguments)) = words.split_first() else {
             let source = io::Error::new(io::ErrorKind::InvalidInput, "it is empty");
             return Err(ChildError::Prepare { command: String::new(), source });
         };
         let name = program.to_string_lossy().into_owned();
         let prepare = |source| ChildError::Prepare { command: name.clone(), source };
-        let caller = Caller::under_sudo();
         let (gate_reader, gate) = io::pipe().map_err(prepare)?;
         let (mut pid_reader, pid_writer) = io::pipe().map_err(prepare)?;
         let mut command = Command::new(program);
@@ -138,10 +142,14 @@ impl Caller {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
-        let number = |name| std::env::var(name).ok()?.parse::<u32>().ok();
+        Self::named_by(|name| std::env::var(name).ok())
+    }
+
+    /// From the variables of sudo; `None` if one is not there or no number.
+    fn named_by(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let number = |name| variable(name)?.parse::<u32>().ok();
         let (uid, gid) = (number("SUDO_UID")?, number("SUDO_GID")?);
-        let groups = std::env::var("SUDO_USER")
-            .ok()
+        let groups = variable("SUDO_USER")
             .and_then(|user| groups_of(&user, gid))
             .unwrap_or_else(|| vec![gid]);
         Some(Self {
@@ -198,6 +206,33 @@ mod tests {
         let mut child = held.release().expect("true exists");
         assert_eq!(child.id(), pid);
         child.wait().expect("it ends");
+    }
+
+    #[test]
+    fn under_sudo_the_command_is_the_calling_users() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let variables = [("SUDO_UID", "4321"), ("SUDO_GID", "8765"), ("SUDO_USER", "nobody-here")];
+        let caller = Caller::named_by(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        });
+        let words = words(&[
+            "sh",
+            "-c",
+            "test \"$(id -u) $(id -ru) $(id -g) $(id -rg) $(id -G)\" = \"4321 4321 8765 8765 8765\"",
+        ]);
+        let held = Held::fork_as(&words, Some(caller.expect("all three are there"))).expect("fork");
+        let status = held.release().expect("sh exists").wait().expect("it ends");
+        assert!(status.success(), "{status}: the command ran as somebody else");
+    }
+
+    #[test]
+    fn who_did_not_come_through_sudo_stays_who_they_are() {
+        let uid_alone = |name: &str| (name == "SUDO_UID").then(|| "1000".to_owned());
+        assert!(Caller::named_by(|_| None).is_none());
+        assert!(Caller::named_by(uid_alone).is_none());
+        assert!(Caller::named_by(|_| Some("-1".into())).is_none());
     }
 
     #[test]
