@@ -33,6 +33,8 @@ enum Command {
     Test(command::test::Args),
     /// The long runs behind what we claim, into docs/proof.md
     Prove,
+    /// What watching takes beside many rings, into docs/memory.md
+    Memory,
     /// Install what is missing on this machine
     Setup,
     /// Build the eBPF object alone and show what its compiler says
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Demo => (command::demo::run(), 1),
         Command::Test(args) => (command::test::run(args), 1),
         Command::Prove => (command::prove::run(), 1),
+        Command::Memory => (command::memory::run(), 1),
         Command::Setup => (command::setup::run(), 1),
         Command::Ebpf(args) => (command::ebpf::run(args), 1),
         Command::Kernel(args) => (command::kernel::run(args), 1),

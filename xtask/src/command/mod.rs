@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod ebpf;
 pub mod kernel;
+pub mod memory;
 pub mod prove;
 pub mod setup;
 pub mod test;

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::test::build_release;
 use crate::kernel::Flavour;
 use crate::vm_tests::Bench;
-use crate::vm_tests::profile::{LOAD, beside_bpftrace};
+use crate::vm_tests::profile::beside_bpftrace;
+use crate::vm_tests::report::LOAD;
 use crate::{kernel, paths, setup, span};
 
 /// Sources, and how many events of each: the last two are slow to make.

@@ -39,6 +39,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     }
     if let Some(image) = image {
         build_release()?;
+        build_programs()?;
         let vm = vm_tests::run(&Bench::new(image)?, filter);
         tally.passed += vm.passed;
         tally.failed += vm.failed;
@@ -55,11 +56,23 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
 /// # Errors
 /// If it does not build.
 pub fn build_release() -> anyhow::Result<()> {
+    build(&["--package", "uepoll-cli"], "uepoll")
+}
+
+/// Builds the small programs that tests in the machine watch.
+///
+/// # Errors
+/// If they do not build.
+pub fn build_programs() -> anyhow::Result<()> {
+    let package = ["--package", "uepoll-common", "--features", "user", "--examples"];
+    build(&package, "a program of uepoll-common/examples")
+}
+
+fn build(package: &[&str], what: &str) -> anyhow::Result<()> {
     let mut command = cargo();
-    command.args(["build", "--release", "--package", "uepoll-cli"]);
-    let status = command.status().context("cannot run cargo")?;
-    if !status.success() {
-        bail!("uepoll does not build; the compiler's words are above");
+    let status = command.args(["build", "--release"]).args(package).status();
+    if !status.context("cannot run cargo")?.success() {
+        bail!("{what} does not build; the compiler's words are above");
     }
     Ok(())
 }

@@ -66,6 +66,11 @@ impl Bench {
         &self.uepoll
     }
 
+    /// A program of uepoll-common/examples, a path that is the same in the guest.
+    pub fn program(&self, name: &str) -> PathBuf {
+        paths::target().join("release/examples").join(name)
+    }
+
     /// The folder that guest and host share, under the same path in both.
     pub fn share(&self) -> &Path {
         &self.share

@@ -5,9 +5,17 @@
 mod bench;
 mod crates;
 mod epoll_create2;
+mod holders;
+pub mod memory;
 pub mod profile;
+pub mod report;
+mod rights;
 mod runner;
+mod selection;
+mod spin;
 mod stress;
+mod waits;
+mod ways;
 
 use std::time::Instant;
 
@@ -28,8 +36,20 @@ macro_rules! table {
 use table;
 
 /// All of them, in the order in which they run.
-const ALL: [&[Test]; 5] =
-    [runner::TESTS, epoll_create2::TESTS, crates::TESTS, stress::TESTS, profile::TESTS];
+const ALL: [&[Test]; 12] = [
+    runner::TESTS,
+    epoll_create2::TESTS,
+    crates::TESTS,
+    stress::TESTS,
+    profile::TESTS,
+    ways::TESTS,
+    waits::TESTS,
+    holders::TESTS,
+    selection::TESTS,
+    rights::TESTS,
+    spin::TESTS,
+    memory::TESTS,
+];
 
 /// How many passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

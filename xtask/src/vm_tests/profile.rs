@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
+use super::report::{LOAD, check_books, count, only_ring, profiled};
 use super::{Bench, table};
 use crate::kernel::Flavour;
 
@@ -28,57 +29,15 @@ table![
 /// Where the kernel lists the kprobes that are in place.
 const PROBES: &str = "/sys/kernel/debug/kprobes/list";
 
-/// A load of eight producers on eight items, in JSON.
-pub const LOAD: [&str; 6] = ["stress", "--json", "--producers", "8", "--items", "8"];
-
-/// `uepoll profile` of `uepoll stress` with these options: both reports.
-fn profiled(bench: &Bench, load: &[&str]) -> anyhow::Result<(Value, Value)> {
-    let uepoll = bench.uepoll().to_string_lossy().into_owned();
-    let own = [uepoll.as_str(), "profile", "--json", "--", uepoll.as_str()];
-    let ran = bench.run(&[&own[..], &LOAD[..], load].concat())?;
-    let report = serde_json::from_str(&ran.success()?).context("profile's report")?;
-    let stress = ran.stderr_text();
-    let stress = serde_json::from_str(&stress).with_context(|| format!("stress: {stress}"))?;
-    Ok((report, stress))
-}
-
-/// The only ring of a report.
-fn only_ring(report: &Value) -> anyhow::Result<&Value> {
-    let rings = report["rings"].as_array().context("no rings in the report")?;
-    ensure!(rings.len() == 1, "{} rings in the report", rings.len());
-    Ok(&rings[0])
-}
-
-/// A count among a ring's figures.
-fn count(ring: &Value, figure: &str) -> anyhow::Result<u64> {
-    ring["figures"][figure].as_u64().with_context(|| format!("{figure} is not a count: {ring}"))
-}
-
-/// Whatever else is true of a run: nothing lost, and the books balance, by
-/// themselves and against the producers. Gives the share of writes published.
-fn check_books(report: &Value, stress: &Value) -> anyhow::Result<f64> {
-    ensure!(report["loss"]["total"] == 0, "loss: {}", report["loss"]);
-    ensure!(report["books"]["balance"] == true, "books: {}", report["rings"]);
-    ensure!(report["books"]["not_checked"] == 0, "books: {}", report["books"]);
-    ensure!(stress["lost_none"] == true, "stress: {stress}");
-    let ring = only_ring(report)?;
-    let written = stress["events_written"].as_u64().context("no events_written")?;
-    let (published, merged) = (count(ring, "published")?, count(ring, "merged")?);
-    ensure!(published + merged == written, "{published} + {merged} != {written} writes");
-    let consumed = count(ring, "consumed")?;
-    ensure!(stress["consumed_positions"] == consumed, "consumed {consumed}, stress: {stress}");
-    Ok(published as f64 / written as f64)
-}
-
 fn profile_books_balance_when_most_writes_merge(bench: &Bench) -> anyhow::Result<()> {
-    let (report, stress) = profiled(bench, &["--events", "100000"])?;
+    let (report, stress) = profiled(bench, &[], &["--events", "100000"])?;
     let published = check_books(&report, &stress)?;
     ensure!(published < 0.5, "{published} of the writes were published: not the case in point");
     Ok(())
 }
 
 fn profile_books_balance_when_most_writes_are_published(bench: &Bench) -> anyhow::Result<()> {
-    let (report, stress) = profiled(bench, &["--events", "50000", "--rate", "10000"])?;
+    let (report, stress) = profiled(bench, &[], &["--events", "50000", "--rate", "10000"])?;
     let published = check_books(&report, &stress)?;
     ensure!(published >= 0.5, "only {published} of the writes were published");
     let residency = &only_ring(&report)?["figures"]["residency_ns"]["percentiles"]["p50"];
@@ -90,7 +49,7 @@ fn profile_books_balance_when_most_writes_are_published(bench: &Bench) -> anyhow
 fn profile_times_the_offload_of_a_source_that_wakes_without_flags(
     bench: &Bench,
 ) -> anyhow::Result<()> {
-    let (report, stress) = profiled(bench, &["--events", "20000", "--source", "inotify"])?;
+    let (report, stress) = profiled(bench, &[], &["--events", "20000", "--source", "inotify"])?;
     ensure!(stress["lost_none"] == true, "stress: {stress}");
     ensure!(report["loss"]["total"] == 0, "loss: {}", report["loss"]);
     ensure!(report["books"]["balance"] == true, "books: {}", report["rings"]);
@@ -209,7 +168,7 @@ fn profile_counts_the_rings_it_has_no_place_for(bench: &Bench) -> anyhow::Result
 
 fn profile_counts_what_it_can_with_inline_helpers(bench: &Bench) -> anyhow::Result<()> {
     let (report, stress) =
-        profiled(&bench.on(Flavour::Inline)?, &["--events", "50000", "--rate", "10000"])?;
+        profiled(&bench.on(Flavour::Inline)?, &[], &["--events", "50000", "--rate", "10000"])?;
     ensure!(stress["lost_none"] == true, "stress: {stress}");
     let plan = report["plan"].as_array().context("no plan")?;
     for symbol in ["ep_add_event_to_uring", "ep_remove_user_item", "ep_get_bit"] {
