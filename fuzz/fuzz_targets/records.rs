@@ -142,6 +142,7 @@ fn ring(input: &mut Input<'_>, number: u32) -> RingCapture {
             .map(|_| Consumer { tid: input.int(), comm: input.name(), named: false })
             .collect(),
         waiting_ns: input.long(),
+        spins_heard: [None, Some(false), Some(true)][usize::from(input.byte() % 3)],
         max_items: input.int() % 65537,
         first_head: input.int(),
         first_tail: input.int(),

@@ -137,6 +137,9 @@ pub struct RingCapture {
     /// Time that its waiters spent in waits within the interval, summed over
     /// threads; waits that go on at its end included.
     pub waiting_ns: u64,
+    /// Whether the consumer's own spin probe was listened to for as long as the
+    /// ring was observed; `None` if it carries none, or nobody listened.
+    pub spins_heard: Option<bool>,
     /// Items it can hold.
     pub max_items: u32,
     /// Head and tail at the start of the interval (when first seen, if later).

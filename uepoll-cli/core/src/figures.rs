@@ -24,6 +24,18 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::PerSecond => "per second",
+            Self::Share => "share, 0 to 1",
+            Self::Ratio => "ratio",
+            Self::Nanoseconds => "nanoseconds",
+            Self::Items => "items",
+        }
+    }
+
     /// What follows the figure's id in a JSON key.
     pub const fn suffix(self) -> &'static str {
         match self {
@@ -163,8 +175,6 @@ pub mod needs {
     ];
     /// The sampler.
     pub const SAMPLER: &[&str] = &["cpu-clock"];
-    /// The consumer's own probe.
-    pub const SPIN: &[&str] = &["spin_end"];
     /// Nothing in particular.
     pub const NOTHING: &[&str] = &[];
 

@@ -4,8 +4,11 @@
 pub mod books;
 pub mod capture;
 pub mod correlate;
+pub mod doctor;
 pub mod figures;
+pub mod help;
 pub mod quantile;
+pub mod reference;
 pub mod render;
 pub mod report;
 pub mod residency;

@@ -241,11 +241,11 @@ figures! {
          (v2 and v3 only)",
         "ep_add_event_to_uring",
         "the bound of slot_spin";
-    SpinEpisodes, "spin_episodes", "spin episodes", Count, Counter, Own, SPIN, Counted,
+    SpinEpisodes, "spin_episodes", "spin episodes", Count, Counter, Own, NOTHING, Counted,
         "ends of spinning on the empty ring, told by the consumer's own probe",
         "user-space probe of the consumer",
-        "docs/spin-probe.h puts the probe into a consumer";
-    SpinIterations, "spin_iterations", "spin iterations", Count, Counter, Own, SPIN, Counted,
+        "docs/spin-probe.md puts the probe into a consumer";
+    SpinIterations, "spin_iterations", "spin iterations", Count, Counter, Own, NOTHING, Counted,
         "iterations of these episodes",
         "user-space probe of the consumer",
         "";

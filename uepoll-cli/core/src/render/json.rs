@@ -26,7 +26,7 @@ pub fn render_line(report: &Report) -> String {
 /// A JSON document with every character beyond printable ASCII as `\uXXXX`:
 /// such characters occur within its strings alone, and some of them command
 /// terminals (C1 controls, direction marks).
-fn ascii(document: &str) -> String {
+pub(crate) fn ascii(document: &str) -> String {
     let mut out = String::with_capacity(document.len());
     for c in document.chars() {
         if c == '\n' || (' '..='~').contains(&c) {

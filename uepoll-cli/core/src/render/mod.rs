@@ -12,3 +12,9 @@ pub use escape::{Charset, escaped};
 pub(crate) fn time_for_people(value_ns: u64) -> String {
     units::time(value_ns, units::Rounding::Up)
 }
+
+/// A paragraph for a terminal, its first line after `first`, the others as far
+/// in; ends with a line break.
+pub(crate) fn paragraph(first: &str, text: &str) -> String {
+    text::wrapped(first, text)
+}

@@ -68,6 +68,14 @@ pub fn render(report: &Report, options: TextOptions) -> String {
     out.text
 }
 
+/// A paragraph broken between words, its first line after `first`, the others
+/// as far in.
+pub(crate) fn wrapped(first: &str, text: &str) -> String {
+    let mut lines = Lines { text: String::new(), charset: Charset::Ascii };
+    lines.wrapped_after(first, &" ".repeat(first.chars().count()), text);
+    lines.text
+}
+
 /// Lines of at most [`WIDTH`] columns.
 struct Lines {
     text: String,

@@ -7,7 +7,7 @@ use uepoll_common::hist::{RawHistogram, bucket_floor};
 use super::distribution::{Distribution, IntervalDistribution};
 use super::{Accuracy, Value, loss, narrower};
 use crate::books::{self, is_inferred, missing, no_probe};
-use crate::capture::{Attached, Capture, Protocol, RingCapture};
+use crate::capture::{Capture, Protocol, RingCapture};
 use crate::correlate::RingCorrelated;
 use crate::figures::{Figure, FigureId};
 
@@ -18,7 +18,7 @@ const CONSUMER_UNKNOWN: &str = "consumer unknown: it never waited; name it with 
 const NO_EMPTY_SLOTS: &str = "only in v2 and v3 is a slot empty once tail has passed it";
 
 /// Why nothing is said of spin episodes.
-const NO_SPIN_PROBE: &str = "no consumer carries the spin probe (docs/spin-probe.h)";
+const NO_SPIN_PROBE: &str = "no consumer carries the spin probe (docs/spin-probe.md)";
 
 /// Everything that one figure of one ring is made of.
 pub(super) struct Source<'a> {
@@ -238,18 +238,14 @@ impl Source<'_> {
         })
     }
 
-    /// What the consumer's own probe told.
+    /// What the consumer's own probe told, if it was heard.
     fn spin(&self, which: RingCounter) -> Value {
-        let probed = |point: &str| {
-            self.capture
-                .plan
-                .iter()
-                .any(|row| row.point == point && row.attached != Attached::Missing)
+        let accuracy = match self.ring.spins_heard {
+            Some(true) => self.accuracy(),
+            Some(false) => Accuracy::AtLeast,
+            None => return Value::Absent(NO_SPIN_PROBE.into()),
         };
-        match self.sum(&[which]) {
-            0 if !probed("spin") => Value::Absent(NO_SPIN_PROBE.into()),
-            value => Value::Count { value, accuracy: self.accuracy() },
-        }
+        Value::Count { value: self.sum(&[which]), accuracy }
     }
 
     /// No event's probes cost more than the fastest publish took.

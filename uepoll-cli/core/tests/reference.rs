@@ -1,0 +1,160 @@
+//! What is generated from the figure table is in the tree as it would be
+//! generated now, and real reports are what the schema says.
+
+mod fixture;
+
+use std::path::Path;
+
+use fixture::{busy_ring, capture, told, with_hostile_names, with_loss};
+use serde_json::Value as Json;
+use uepoll_core::capture::HeadWatch;
+use uepoll_core::correlate::Correlated;
+use uepoll_core::reference::{figures_page, report_schema};
+use uepoll_core::render::json;
+use uepoll_core::report::Report;
+
+/// Compares with a file of `docs/`, or writes it where that is asked for.
+fn expect_in_docs(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+    if std::env::var_os("UEPOLL_BLESS").is_some() {
+        std::fs::write(&path, text).expect("the folder is there");
+    }
+    let current = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        text == current,
+        "{} is not what the figure table says: UEPOLL_BLESS=1 cargo test -p uepoll-core",
+        path.display()
+    );
+}
+
+#[test]
+fn the_page_of_figures_is_current() {
+    expect_in_docs("figures.md", &figures_page());
+}
+
+#[test]
+fn the_schema_is_current() {
+    expect_in_docs("report.schema.json", &format!("{:#}\n", report_schema()));
+}
+
+#[test]
+fn every_kind_of_report_is_what_the_schema_says() {
+    let nothing = Correlated::default();
+    let watch = HeadWatch {
+        ring: Some(0),
+        reads: 10,
+        watched_ns: 1000,
+        longest_gap_ns: 300,
+        ended: Some("the process ended".into()),
+    };
+    let mut watched = capture(vec![busy_ring(0)]);
+    watched.head_watch = Some(watch);
+    let mut unknown = busy_ring(0);
+    unknown.owner = None;
+    unknown.last = None;
+    unknown.consumers.clear();
+    unknown.histograms = None;
+    for (capture, told) in [
+        (capture(vec![busy_ring(0)]), told(0)),
+        (capture(vec![]), nothing.clone()),
+        (with_loss(capture(vec![busy_ring(0), busy_ring(1)])), told(1)),
+        (with_hostile_names(capture(vec![busy_ring(0)])), told(0)),
+        (watched, told(0)),
+        (capture(vec![unknown]), nothing),
+    ] {
+        let mut report = Report::build(&capture, &told);
+        report.interval = Some(3);
+        let document = json::document(&report);
+        let schema = report_schema();
+        let mut wrong = Vec::new();
+        check(&schema, &schema, &document, "$", &mut wrong);
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
+#[test]
+fn the_check_finds_what_is_wrong() {
+    let schema = report_schema();
+    let right = json::document(&Report::build(&capture(vec![busy_ring(0)]), &told(0)));
+    for (pointer, value) in [
+        ("/schema", Json::from("uepoll.report/2")),
+        ("/duration_ns", Json::from("10")),
+        ("/rings/0/figures/published", Json::from(-1)),
+        ("/rings/0/figures/residency_ns/max", Json::from(4)),
+        ("/rings/0/owner", Json::from(true)),
+        ("/probe_kind", Json::from("dtrace")),
+    ] {
+        let mut document = right.clone();
+        *document.pointer_mut(pointer).expect("it is there") = value;
+        let mut wrong = Vec::new();
+        check(&schema, &schema, &document, "$", &mut wrong);
+        assert_eq!(wrong.len(), 1, "{pointer}: {wrong:?}");
+    }
+}
+
+/// Checks `value` against the part of JSON Schema that ours uses, and says of
+/// a key in the document that no key of the schema names it.
+fn check(root: &Json, schema: &Json, value: &Json, at: &str, wrong: &mut Vec<String>) {
+    if let Some(name) = schema["$ref"].as_str() {
+        let target = root.pointer(name.trim_start_matches('#')).expect("a reference resolves");
+        return check(root, target, value, at, wrong);
+    }
+    if let Some(any) = schema["anyOf"].as_array() {
+        let fits = any.iter().any(|schema| {
+            let mut wrong = Vec::new();
+            check(root, schema, value, at, &mut wrong);
+            wrong.is_empty()
+        });
+        if !fits {
+            wrong.push(format!("{at}: fits none of {any:?}"));
+        }
+        return;
+    }
+    if schema.get("const").is_some_and(|constant| constant != value) {
+        wrong.push(format!("{at}: is not the constant"));
+    }
+    if schema["enum"].as_array().is_some_and(|words| !words.contains(value)) {
+        wrong.push(format!("{at}: {value} is none of the words"));
+    }
+    let types: Vec<&str> = match &schema["type"] {
+        Json::String(name) => vec![name],
+        Json::Array(names) => names.iter().filter_map(Json::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let is = |name: &&str| match *name {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "null" => value.is_null(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        other => panic!("{at}: the schema has a type {other}"),
+    };
+    if !types.is_empty() && !types.iter().any(is) {
+        wrong.push(format!("{at}: {value} is no {types:?}"));
+        return;
+    }
+    if let (Some(least), Some(value)) = (schema["minimum"].as_f64(), value.as_f64())
+        && value < least
+    {
+        wrong.push(format!("{at}: {value} is less than {least}"));
+    }
+    for key in schema["required"].as_array().into_iter().flatten() {
+        let key = key.as_str().expect("keys are strings");
+        if value.get(key).is_none() {
+            wrong.push(format!("{at}: {key} is missing"));
+        }
+    }
+    for (key, value) in value.as_object().into_iter().flatten() {
+        let at = format!("{at}/{key}");
+        match (schema["properties"].get(key), schema.get("additionalProperties")) {
+            (Some(schema), _) | (None, Some(schema)) => check(root, schema, value, &at, wrong),
+            // Readers ignore what they do not know; we do not print it.
+            (None, None) => wrong.push(format!("{at}: not in the schema")),
+        }
+    }
+    for (index, value) in value.as_array().into_iter().flatten().enumerate() {
+        check(root, &schema["items"], value, &format!("{at}/{index}"), wrong);
+    }
+}
