@@ -262,7 +262,6 @@ mod tests {
             consumers: Vec::new(),
             waiting_ns: 0,
             spins_heard: None,
-            spins_heard: None,
             max_items: 8,
             first_head: first.0,
             first_tail: first.1,
