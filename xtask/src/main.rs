@@ -1,6 +1,7 @@
 //! What a developer of uepoll runs: `cargo xtask COMMAND`. Parses, calls one
 //! command, turns its result into an exit code.
 
+mod accuracy;
 mod bpf_toolchain;
 mod command;
 mod kernel;
@@ -35,6 +36,8 @@ enum Command {
     Prove,
     /// What watching takes beside many rings, into docs/memory.md
     Memory,
+    /// The tool against the truth of many runs, into docs/accuracy.md
+    Accuracy(command::accuracy::Args),
     /// Install what is missing on this machine
     Setup,
     /// Build the eBPF object alone and show what its compiler says
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Test(args) => (command::test::run(args), 1),
         Command::Prove => (command::prove::run(), 1),
         Command::Memory => (command::memory::run(), 1),
+        Command::Accuracy(args) => (command::accuracy::run(args), 1),
         Command::Setup => (command::setup::run(), 1),
         Command::Ebpf(args) => (command::ebpf::run(args), 1),
         Command::Kernel(args) => (command::kernel::run(args), 1),

@@ -1,5 +1,6 @@
 //! What xtask can be told to do, one thin file for each.
 
+pub mod accuracy;
 pub mod demo;
 pub mod ebpf;
 pub mod kernel;

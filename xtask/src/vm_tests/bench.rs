@@ -112,7 +112,14 @@ impl Bench {
     /// # Errors
     /// As [`Self::run`].
     pub fn run_with(&self, options: &VmOptions) -> anyhow::Result<Ran> {
-        let outcome = self.boot(options)?;
+        self.ended(options, self.boot(options)?)
+    }
+
+    /// The end of a command that was run with these options.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn ended(&self, options: &VmOptions, outcome: VmOutcome) -> anyhow::Result<Ran> {
         let Ending::Exited(status) = outcome.ending else {
             let complaint = outcome.complaint(options).unwrap_or_default();
             let stderr = String::from_utf8_lossy(&outcome.stderr);
