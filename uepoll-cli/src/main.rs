@@ -28,6 +28,8 @@ struct Cli {
 enum Command {
     /// Figures of every user-polled ring, over a time or a command
     Profile(command::profile::Args),
+    /// What can be seen on this host, and what to change
+    Doctor(command::doctor::Args),
     /// The specification's test program, grown up: load for a ring, checked
     Stress(command::stress::Args),
 }
@@ -35,6 +37,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Profile(args) => command::profile::run(args),
+        Command::Doctor(args) => command::doctor::run(args),
         Command::Stress(args) => command::stress::run(args),
     };
     exit::code_of(result)

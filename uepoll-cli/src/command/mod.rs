@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod child;
+pub mod doctor;
 pub mod profile;
 mod samples;
 mod select;

@@ -8,7 +8,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 
-pub use prototype::{CType, Prototype, PrototypeError};
+pub use prototype::Prototype;
 
 /// Where the running kernel shows its types.
 pub const PATH: &str = "/sys/kernel/btf/vmlinux";

@@ -2,5 +2,6 @@
 //! symbols, its types, what it allows. Nothing here changes the host.
 
 pub mod btf;
+pub mod config;
 pub mod rights;
 pub mod symbols;

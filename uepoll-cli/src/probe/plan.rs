@@ -4,6 +4,7 @@
 
 mod points;
 mod prototypes;
+mod remedy;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,10 @@ use crate::source::live::ProbeKind;
 
 use points::STOCK_CALLBACK_PARAMETERS;
 pub use points::{ADD, CALLBACK, GET_BIT, POINTS};
-pub use prototypes::{fits, prototype_of};
+pub use prototypes::fits;
+#[cfg(test)]
+use prototypes::prototype_of;
+pub use remedy::remedy;
 
 /// Where a point is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
