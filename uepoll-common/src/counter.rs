@@ -109,6 +109,9 @@ counters! {
         SpinEpisodes,
         /// Iterations of these.
         SpinIterations,
+        /// Nanoseconds spent in waits that returned; of a wait that was met
+        /// asleep, those since.
+        WaitedNs,
     }
 }
 

@@ -144,6 +144,16 @@ pub fn count_in(counters: *mut [u64; RING_COUNTERS], which: RingCounter) {
     unsafe { (*counters)[which as usize] += 1 }
 }
 
+/// Adds to one of counters already looked up.
+#[inline(always)]
+pub fn add_in(counters: *mut [u64; RING_COUNTERS], which: RingCounter, value: u64) {
+    // SAFETY: as in `count_in`.
+    unsafe {
+        let sum = &raw mut (*counters)[which as usize];
+        *sum = (*sum).wrapping_add(value);
+    }
+}
+
 /// Counts one for a ring.
 #[inline(always)]
 pub fn count(ring: u32, interval: u32, which: RingCounter) {

@@ -5,8 +5,8 @@ use uepoll_common::counter::{HostCounter, RingCounter, RingHistogram};
 use uepoll_common::state::Phase;
 
 use crate::atomic::{add, load};
-use crate::frames::{CallbackFrame, WorkerFrame};
 use crate::fields::{self, Probed};
+use crate::frames::{CallbackFrame, WorkerFrame};
 use crate::{callback, life, maps};
 
 /// Insert only if the key is not there yet.

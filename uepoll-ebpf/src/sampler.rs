@@ -9,8 +9,8 @@ use uepoll_common::state::{ACTIVE_RINGS, Phase, RingState};
 
 use crate::anomaly::{self, Anomaly};
 use crate::atomic::{add, load, store};
-use crate::snapshot::{self, Seen};
 use crate::fields::{self, Probed};
+use crate::snapshot::{self, Seen};
 use crate::{life, maps};
 
 /// Wakes no reader: the tool must not be woken by a probe.
@@ -85,13 +85,9 @@ fn look_at(entry: u32, interval: u32, who: u32) -> u32 {
     if !life::selected(ring) {
         return 0;
     }
-    let (Some(seen), Some(state), Some(counters)) = (
-        snapshot::take_known(ring, interval),
-        maps::state(ring),
-        maps::counters(ring, interval),
-    ) else {
-        return 0;
-    };
+    let Some(state) = maps::state(ring) else { return 0 };
+    let Some(counters) = maps::counters(ring, interval) else { return 0 };
+    let Some(seen) = snapshot::take_known(ring, interval) else { return 0 };
     maps::count_in(counters, RingCounter::SamplerLooks);
     if who != ANYBODY {
         maps::count_in(counters, RingCounter::ConsumerTicks);

@@ -80,7 +80,10 @@ pub fn ctl_exit(ret: i64) {
 /// `do_epoll_wait` was entered.
 #[inline(always)]
 pub fn wait_entry(epfd: i32) {
-    let Some(interval) = maps::counting() else { return };
+    let phase = maps::phase();
+    if !phase.is(Phase::Counting) && !phase.is(Phase::Frames) {
+        return;
+    }
     let thread = life::thread();
     // By kprobe, a 32-bit call leaves its frame behind, having no exit that is
     // traced: it must not be taken for this call's.
@@ -92,8 +95,10 @@ pub fn wait_entry(epfd: i32) {
         return;
     }
     life::consumer(ring);
-    // Its failure is the ring being closed meanwhile.
-    let _ = snapshot::take_known(ring, interval);
+    if phase.is(Phase::Counting) {
+        // Its failure is the ring being closed meanwhile.
+        let _ = snapshot::take_known(ring, phase.interval());
+    }
     let frame = WaitFrame {
         entry_ns: fields::now_ns(),
         switches: fields::voluntary_switches(),
@@ -136,11 +141,11 @@ pub fn wait_exit(ret: i64) {
     let interval = phase.interval();
     let ring = frame.ring;
     let now_ns = fields::now_ns();
+    let waited_ns = now_ns.wrapping_sub(frame.entry_ns);
     let met_asleep = frame.flags & WaitFrame::MET_ASLEEP != 0;
     if met_asleep {
         life::consumer(ring);
     } else {
-        let waited_ns = now_ns.wrapping_sub(frame.entry_ns);
         maps::record_in(ring, interval, RingHistogram::Blocked, waited_ns);
     }
     let slept = met_asleep || fields::voluntary_switches() != frame.switches;
@@ -149,6 +154,7 @@ pub fn wait_exit(ret: i64) {
     }
     let Some(counters) = maps::counters(ring, interval) else { return };
     maps::count_in(counters, RingCounter::Waits);
+    maps::add_in(counters, RingCounter::WaitedNs, waited_ns);
     if slept {
         maps::count_in(counters, RingCounter::WaitsSlept);
     }
@@ -175,10 +181,6 @@ pub fn spin_end(epfd: i32, iterations: u64) {
     life::consumer(ring);
     let Some(counters) = maps::counters(ring, interval) else { return };
     maps::count_in(counters, RingCounter::SpinEpisodes);
-    // SAFETY: this CPU's own map memory, the index is an enum's. The number is
-    // the program's own word: it may wrap, and harms its own figure alone.
-    unsafe {
-        let sum = &raw mut (*counters)[RingCounter::SpinIterations as usize];
-        *sum = (*sum).wrapping_add(iterations);
-    }
+    // The program's own word: it may wrap, and harms its own figure alone.
+    maps::add_in(counters, RingCounter::SpinIterations, iterations);
 }

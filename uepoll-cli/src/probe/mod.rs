@@ -3,20 +3,24 @@
 
 pub mod plan;
 pub mod system;
+pub mod usdt;
 
-use std::collections::HashMap;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use aya::maps::{Map, MapError};
 use aya::programs::kprobe::KProbeLinkId;
 use aya::programs::links::FdLink;
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
+use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
 use aya::programs::{KProbe, PerfEvent, Program, ProgramError};
 use aya::util::online_cpus;
-use aya::{Ebpf, EbpfError, EbpfLoader, Pod};
+use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Pod};
 use aya_log::{EbpfLogger, Level};
 use uepoll_common::fields::{Config, KernelFields};
-use uepoll_core::capture::PlanRow;
+use uepoll_common::state::BANKS;
+use uepoll_core::capture::{Attached, PlanRow};
 
 use plan::{Decision, Site};
 
@@ -45,6 +49,13 @@ impl log::Log for Stderr {
 /// The program that user space runs itself.
 const LOOK: &str = "look";
 
+/// The program that consumers' own probes run.
+const SPIN_END: &str = "spin_end";
+
+/// Maps with a place for each ring, and how many for each.
+const RING_MAPS: [(&str, u32); 4] =
+    [("RING_NUMBERS", 1), ("RING_STATES", 1), ("PROCESS_RINGS", 1), ("RING_COUNTS", BANKS as u32)];
+
 /// Why the programs could not be loaded or attached.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
@@ -66,9 +77,14 @@ pub enum ProbeError {
         program: &'static str,
         /// Symbol or tracepoint.
         site: String,
+        /// The way that was tried.
+        way: Attached,
         /// What the kernel said.
         reason: String,
     },
+    /// The kernel's types cannot be read as aya reads them.
+    #[error("cannot use the kernel's types: {0}")]
+    Types(String),
     /// The object lacks what this binary expects of it: a broken build.
     #[error("the eBPF object has no {0}: build uepoll again")]
     NotInObject(String),
@@ -109,6 +125,8 @@ pub struct Probes {
     links: Vec<FdLink>,
     cpus: u32,
     anomalies: Option<EbpfLogger<Stderr>>,
+    /// Consumers' probes that are listened to.
+    spin_probes: usize,
 }
 
 impl Probes {
@@ -123,10 +141,15 @@ impl Probes {
         decisions: Vec<Decision>,
         sampler_hz: u32,
     ) -> Result<Self, ProbeError> {
+        let rings = config.rings;
         let (fields, config) = (PodFields(*fields), PodConfig(*config));
         let told = std::env::var_os(LOG_VARIABLE).is_some();
         let level = if told { Level::Debug as u8 } else { 0 };
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        for (map, places) in RING_MAPS {
+            loader.map_max_entries(map, places * rings);
+        }
+        let mut ebpf = loader
             .override_global(aya_log::LEVEL, &level, true)
             .override_global("FIELDS", &fields, true)
             .override_global("CONFIG", &config, true)
@@ -135,7 +158,8 @@ impl Probes {
         // Its one failure is an object without messages, which has none to tell.
         let anomalies =
             told.then(|| EbpfLogger::init_with_logger(&mut ebpf, Stderr).ok()).flatten();
-        let mut probes = Self { ebpf, decisions, links: Vec::new(), cpus: 0, anomalies };
+        let mut probes =
+            Self { ebpf, decisions, links: Vec::new(), cpus: 0, anomalies, spin_probes: 0 };
         probes.load_all()?;
         for index in 0..probes.decisions.len() {
             probes.attach_one(index, sampler_hz)?;
@@ -144,25 +168,59 @@ impl Probes {
     }
 
     fn load_all(&mut self) -> Result<(), ProbeError> {
-        let wanted = self.decisions.iter().flat_map(|decision| decision.programs.iter().copied());
-        let mut names: Vec<_> = wanted.chain([LOOK]).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            let program = self.program(name)?;
-            let loaded = match program {
-                Program::KProbe(program) => program.load(),
-                Program::TracePoint(program) => program.load(),
-                Program::RawTracePoint(program) => program.load(),
-                Program::PerfEvent(program) => program.load(),
-                _ => return Err(ProbeError::NotInObject(format!("program {name} of its kind"))),
-            };
-            loaded.map_err(|error| ProbeError::Program {
-                program: name,
-                reason: last_words(&error),
-            })?;
+        let typed = |way| matches!(way, Attached::Fentry | Attached::Iterator);
+        let types = if self.decisions.iter().any(|decision| typed(decision.way)) {
+            Some(Btf::from_sys_fs().map_err(|error| ProbeError::Types(chain(&error)))?)
+        } else {
+            None
+        };
+        for index in 0..self.decisions.len() {
+            let Decision { row, site, way, programs } = self.decisions[index].clone();
+            for name in programs.iter().copied() {
+                self.load_one(name, site, &row.symbol, way, types.as_ref())?;
+            }
+        }
+        for name in [LOOK, SPIN_END] {
+            self.load_one(name, Site::Clock, name, Attached::Missing, None)?;
         }
         Ok(())
+    }
+
+    /// Loads a program; one that several points share is loaded once.
+    fn load_one(
+        &mut self,
+        name: &'static str,
+        site: Site,
+        symbol: &str,
+        way: Attached,
+        types: Option<&Btf>,
+    ) -> Result<(), ProbeError> {
+        let odd = || ProbeError::NotInObject(format!("program {name} of its kind"));
+        let program = self.program(name)?;
+        if program.fd().is_ok() {
+            return Ok(());
+        }
+        let loaded = match (program, types, site) {
+            (Program::KProbe(program), ..) => program.load(),
+            (Program::UProbe(program), ..) => program.load(),
+            (Program::TracePoint(program), ..) => program.load(),
+            (Program::RawTracePoint(program), ..) => program.load(),
+            (Program::PerfEvent(program), ..) => program.load(),
+            (Program::FEntry(program), Some(types), _) => program.load(symbol, types),
+            (Program::FExit(program), Some(types), _) => program.load(symbol, types),
+            (Program::Iter(program), Some(types), Site::Iterator(over)) => {
+                program.load(over, types)
+            }
+            _ => return Err(odd()),
+        };
+        loaded.map_err(|error| {
+            let reason = last_words(&error);
+            // Where types are needed it is a trial: the plan has another way.
+            if types.is_some() && matches!(way, Attached::Fentry | Attached::Iterator) {
+                return ProbeError::Attach { program: name, site: symbol.to_owned(), way, reason };
+            }
+            ProbeError::Program { program: name, reason }
+        })
     }
 
     fn program(&mut self, name: &str) -> Result<&mut Program, ProbeError> {
@@ -171,11 +229,12 @@ impl Probes {
     }
 
     fn attach_one(&mut self, index: usize, sampler_hz: u32) -> Result<(), ProbeError> {
-        let Decision { row, site, programs } = self.decisions[index].clone();
+        let Decision { row, site, way, programs } = self.decisions[index].clone();
         for name in programs.iter().copied() {
             let failed = |error: &dyn std::error::Error| ProbeError::Attach {
                 program: name,
                 site: row.symbol.clone(),
+                way,
                 reason: chain(error),
             };
             match (self.program(name)?, site) {
@@ -184,6 +243,14 @@ impl Probes {
                     let link = keep(program, id).map_err(|error| failed(&error))?;
                     self.links.extend(link);
                 }
+                (Program::FEntry(program), Site::Function(..)) => {
+                    program.attach().map_err(|error| failed(&error))?;
+                }
+                (Program::FExit(program), Site::Function(..)) => {
+                    program.attach().map_err(|error| failed(&error))?;
+                }
+                // Run on request.
+                (Program::Iter(_), Site::Iterator(_)) => {}
                 (Program::TracePoint(program), Site::Tracepoint(category, point)) => {
                     program.attach(category, point).map_err(|error| failed(&error))?;
                 }
@@ -234,6 +301,53 @@ impl Probes {
         Ok(program.fd().map_err(|_| missing())?.as_fd())
     }
 
+    /// Begins a pass of an iterator; what it tells is read from the file. `None`
+    /// if the plan has no such iterator.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn iterate(&mut self, over: &'static str) -> Result<Option<File>, ProbeError> {
+        let wanted = |decision: &&Decision| decision.site == Site::Iterator(over);
+        let Some(decision) = self.decisions.iter().find(wanted) else { return Ok(None) };
+        let Some(name) = decision.programs.first().copied() else { return Ok(None) };
+        let symbol = decision.row.symbol.clone();
+        let failed = |error: &dyn std::error::Error| ProbeError::Attach {
+            program: name,
+            site: symbol.clone(),
+            way: Attached::Iterator,
+            reason: chain(error),
+        };
+        let Program::Iter(program) = self.program(name)? else {
+            return Err(ProbeError::NotInObject(format!("program {name} of its kind")));
+        };
+        let id = program.attach().map_err(|error| failed(&error))?;
+        let link = program.take_link(id).map_err(|error| failed(&error))?;
+        Ok(Some(link.into_file().map_err(|error| failed(&error))?))
+    }
+
+    /// Listens to the probe of consumers at `offsets` of an executable, in every
+    /// process that runs it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn listen_to_spins(&mut self, file: &Path, offsets: &[u64]) -> Result<(), ProbeError> {
+        let failed = |error: &dyn std::error::Error| ProbeError::Attach {
+            program: SPIN_END,
+            site: file.display().to_string(),
+            way: Attached::Missing,
+            reason: chain(error),
+        };
+        let Program::UProbe(program) = self.program(SPIN_END)? else {
+            return Err(ProbeError::NotInObject(format!("program {SPIN_END} of its kind")));
+        };
+        for offset in offsets {
+            let at = UProbeAttachLocation::AbsoluteOffset(*offset);
+            program.attach(at, file, UProbeScope::AllProcesses).map_err(|error| failed(&error))?;
+        }
+        self.spin_probes += offsets.len();
+        Ok(())
+    }
+
     /// Prints the anomalies that the programs have told of, if asked for.
     pub fn tell_anomalies(&mut self) {
         if let Some(anomalies) = &mut self.anomalies {
@@ -254,6 +368,7 @@ impl Probes {
     /// Every attached program, by name.
     pub fn programs(&self) -> impl Iterator<Item = (&'static str, BorrowedFd<'_>)> {
         let names = self.decisions.iter().flat_map(|decision| decision.programs.iter().copied());
+        let names = names.chain((self.spin_probes > 0).then_some(SPIN_END));
         // The same program serves several tracepoints: named once.
         let mut names: Vec<_> = names.collect();
         names.sort_unstable();
@@ -267,6 +382,9 @@ impl Probes {
     /// Hits that kprobes and kretprobes missed; `None` if the kernel does not
     /// tell.
     pub fn probe_misses(&self) -> Option<u64> {
+        if !self.decisions.iter().any(|decision| decision.way == Attached::Kprobe) {
+            return Some(0);
+        }
         if self.links.is_empty() {
             return None;
         }
@@ -332,6 +450,3 @@ fn last_words(error: &ProgramError) -> String {
         other => chain(other),
     }
 }
-
-/// Sites that refused their programs, and why.
-pub type Refused = HashMap<String, String>;

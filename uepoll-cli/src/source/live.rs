@@ -1,98 +1,97 @@
 //! The running kernel as a source: attaches, hands over records as they come,
-//! and at the end everything that was counted. What it means is the core's.
+//! and at the end of each interval everything that was counted. What it means is
+//! the core's.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use aya::maps::{MapData, MapError, RingBuf};
+use aya::maps::{MapData, RingBuf};
 use aya::sys::{Stats, enable_stats};
 use rustix::time::{ClockId, clock_gettime};
-use uepoll_common::fields::{Config, KernelFields};
-use uepoll_common::record::Record;
-use uepoll_common::state::Phase;
-use uepoll_core::capture::{Capture, Cost, Host, Loss, ProgramCost, Protocol};
+use uepoll_common::record::{Record, Resolved, RingNumber};
+use uepoll_common::state::{Phase, PhaseWord, RINGS};
+use uepoll_core::capture::{Capture, Host, Protocol};
+use uepoll_core::residency::narrow;
 
-use super::live_maps;
-use crate::kernel::btf::{self, Btf, BtfError};
-use crate::kernel::rights::{self, MissingRight};
-use crate::kernel::symbols::{self, Symbols};
-use crate::probe::plan::{self, Functions};
-use crate::probe::{ProbeError, Probes, Refused, system};
+use super::attach::Kernel;
+use super::boundary::HeadAndTail;
+use super::cost::Meter;
+use super::existing::{self, Holders, Sleepers};
+use super::head_watch::HeadWatch;
+use super::live_maps::{self, Bank};
+use super::spins::Spins;
+use crate::probe::{ProbeError, Probes};
 
-/// What is watched, and how closely.
+pub use super::attach::{AttachError, release, trial};
+
+/// What is watched, and how closely. Process and thread numbers are those of
+/// the initial pid namespace.
 #[derive(Clone, Debug)]
 pub struct LiveOptions {
-    /// Processes whose rings are wanted, with those that they fork; all rings
-    /// of the host without it. Numbers in the initial pid namespace.
-    pub filter: Option<Vec<u32>>,
+    /// Which rings.
+    pub filter: Filter,
+    /// Threads that the user names as consumers, each of the one ring that
+    /// `filter` leaves it.
+    pub consumers: Vec<u32>,
+    /// How functions are probed.
+    pub kind: ProbeKind,
     /// Snapshots a second and CPU.
     pub sampler_hz: u32,
     /// At least so few positions are sampled: 1 in `2^sample_shift`.
     pub sample_shift: u32,
+    /// Also watch the head of the one ring that [`Filter::Ring`] names, as fast
+    /// as one CPU can read it.
+    pub watch_head: bool,
 }
 
-/// Why nothing is attached. Each is one sentence with its remedy.
-#[derive(Debug, thiserror::Error)]
-pub enum AttachError {
-    /// The kernel does not carry the series.
-    #[error(
-        "this kernel ({release}) does not carry the EPOLL_USERPOLL series: struct eventpoll has \
-         no user_header; boot a patched kernel, or try `cargo xtask demo`"
-    )]
-    NotPatched {
-        /// `uname -r`.
-        release: String,
+/// Which rings are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// All of the host.
+    Everything,
+    /// Those of a process and of whatever it forks.
+    Process(u32),
+    /// The one behind a descriptor of a process.
+    Ring {
+        /// Process.
+        tgid: u32,
+        /// Its descriptor.
+        fd: i32,
     },
-    /// A right is missing, or the kernel is locked down.
-    #[error(transparent)]
-    MissingRight(#[from] MissingRight),
-    /// The kernel does not show its types.
-    #[error(
-        "cannot read the kernel's types from {path} ({reason}); boot a kernel built with \
-         CONFIG_DEBUG_INFO_BTF, or try `cargo xtask demo`",
-        path = btf::PATH
-    )]
-    NoBtf {
-        /// What was wrong.
-        reason: String,
+    /// Those of processes of this name (as in /proc/PID/comm).
+    Comm {
+        /// NUL padded.
+        comm: [u8; 16],
+        /// Processes that have it now.
+        present: Vec<u32>,
     },
-    /// It shows them, but one that is needed is not among them.
-    #[error(
-        "this kernel's struct {structure} has no {field}, which the probes read; \
-         boot a kernel with the port in kernel/"
-    )]
-    NoField {
-        /// The structure.
-        structure: &'static str,
-        /// The field.
-        field: &'static str,
+    /// Those of processes in this cgroup (v2) and below it.
+    Cgroup {
+        /// Its number: the inode of its directory.
+        id: u64,
+        /// Its depth: 0 for the root of the hierarchy.
+        level: u32,
+        /// Processes that are in it, or below it, now.
+        present: Vec<u32>,
     },
-    /// The kernel does not show its symbols.
-    #[error("cannot read the kernel's symbols from {path} ({reason}); mount /proc",
-        path = symbols::PATH)]
-    NoSymbols {
-        /// What the system said.
-        reason: String,
-    },
-    /// The kernel hides addresses.
-    #[error(
-        "the kernel hides the addresses of its symbols from us; run it under sudo, or \
-         `sysctl kernel.kptr_restrict=1` and give the binary cap_syslog"
-    )]
-    HiddenSymbols,
-    /// The one address that is needed is not listed.
-    #[error(
-        "the kernel does not list its symbol eventpoll_fops; boot one built with \
-         CONFIG_KALLSYMS_ALL"
-    )]
-    NoEventpollFops,
-    /// Loading or attaching failed.
-    #[error(transparent)]
-    Probe(#[from] ProbeError),
 }
 
-/// Why a run could not be ended properly.
+/// How functions are probed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProbeKind {
+    /// By fentry and fexit where a trial succeeds, else by kprobe and kretprobe
+    #[default]
+    Auto,
+    /// By fentry and fexit alone
+    Fentry,
+    /// By kprobe and kretprobe alone
+    Kprobe,
+}
+
+/// Why an interval could not be ended properly.
 #[derive(Debug, thiserror::Error)]
 pub enum FinishError {
     /// Reading what was counted failed.
@@ -104,116 +103,227 @@ pub enum FinishError {
 const STATISTICS: Duration = Duration::from_millis(200);
 
 /// How long callbacks under way are given to end, before counting begins and
-/// after it ends. They take microseconds; a worker may be off the CPU.
+/// after an interval ends. They take microseconds; a worker may be off the CPU.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// Positions of one ring sampled in 100 ms before fewer are.
-const SAMPLE_BUDGET: u32 = 1000;
-
-/// Symbol whose address tells an epoll file.
-const EVENTPOLL_FOPS: &str = "eventpoll_fops";
-
-/// A field that v4 and v5 of the series added.
-const V4_FIELD: &str = "shadow_cnt";
+/// Most places that maps of rings are given.
+const MOST_RINGS: u32 = 1 << 16;
 
 /// Probes that are attached and counting. Dropped, it takes them away.
 pub struct Live {
-    probes: Probes,
+    pub(super) probes: Probes,
     records: RingBuf<MapData>,
     protocol: Protocol,
     sampler_hz: u32,
+    /// Places in the maps of rings.
+    pub(super) rings: u32,
+    /// Number of the interval.
+    pub(super) interval: u32,
     started: Instant,
     start_ns: u64,
-    /// CPU time of this process before counting began: setting up is not what
-    /// observing costs.
-    own_cpu_before_ns: u64,
-    statistics: Option<Statistics>,
-    statistics_on: Duration,
+    meter: Meter,
     bad_records: u64,
+    /// Records of the interval that has just begun, read while the one before
+    /// was being ended.
+    held: Vec<Record>,
+    pub(super) holders: Holders,
+    pub(super) sleepers: Sleepers,
+    /// Where rings stood when the last interval ended.
+    pub(super) ends: BTreeMap<RingNumber, HeadAndTail>,
+    /// Rings whose close was told.
+    pub(super) closed: BTreeSet<RingNumber>,
+    /// Waits that went on when the last interval ended.
+    pub(super) open_waits: BTreeMap<RingNumber, u64>,
+    /// Threads that the user names as consumers, whose ring is not met yet.
+    unplaced: Vec<u32>,
+    /// Those that have one.
+    pub(super) named: BTreeMap<RingNumber, Vec<u32>>,
+    spins: Spins,
+    head_watch: Option<Watched>,
 }
 
-/// BPF statistics while they are on.
-struct Statistics {
-    since: Instant,
-    _on: std::os::fd::OwnedFd,
+/// A ring whose head is watched.
+struct Watched {
+    watch: HeadWatch,
+    tgid: u32,
+    fd: i32,
+    ring: Option<RingNumber>,
 }
 
 impl Live {
-    /// Attaches every probe, then starts counting.
+    /// Attaches every probe, finds what exists, then starts counting.
     ///
     /// # Errors
     /// See [`AttachError`]; nothing stays attached.
     pub fn attach(options: LiveOptions) -> Result<Self, AttachError> {
-        let types = kernel_types()?;
-        if types.offset("eventpoll", "user_header").is_none() {
-            return Err(AttachError::NotPatched { release: release() });
-        }
-        rights::check()?;
-        let fields = KernelFields::resolve(|structure, path| find(&types, structure, path))
-            .map_err(|(structure, field)| AttachError::NoField { structure, field })?;
-        let symbols = kernel_symbols()?;
-        let eventpoll_fops = match symbols.address(EVENTPOLL_FOPS) {
-            Some(address) => address,
-            None if symbols.lists(EVENTPOLL_FOPS) => return Err(AttachError::HiddenSymbols),
-            None => return Err(AttachError::NoEventpollFops),
+        let kernel = Kernel::look()?;
+        let mut rings = RINGS as u32;
+        let (mut probes, holders) = loop {
+            let mut probes = kernel.attach(&options, rings)?;
+            for tgid in options.filter.targets() {
+                live_maps::add_target(&mut probes, *tgid)?;
+            }
+            live_maps::set_phase(&mut probes, PhaseWord::new(Phase::Frames, 0))?;
+            let holders = existing::holders(&mut probes)?;
+            // A host with many rings gets places for as many again.
+            if live_maps::met(&probes)? <= rings / 2 || rings >= MOST_RINGS {
+                break (probes, holders);
+            }
+            rings *= 4;
         };
-        let config = Config {
-            eventpoll_fops,
-            salt: salt(),
-            sample_shift: options.sample_shift,
-            sample_budget: SAMPLE_BUDGET,
-            filter_on: u32::from(options.filter.is_some()),
-            ..Config::default()
-        };
-        let mut probes = attach_what_can_be(&types, &symbols, &fields, config, options.sampler_hz)?;
+        let sleepers = existing::sleepers(&mut probes, &holders, now_ns())?;
         let records = match RingBuf::try_from(probes.take_map("RECORDS")?) {
             Ok(records) => records,
-            Err(source) => return Err(map_error("RECORDS", source).into()),
+            Err(source) => return Err(ProbeError::Map { map: "RECORDS", source }.into()),
         };
-        for tgid in options.filter.into_iter().flatten() {
-            live_maps::add_target(&mut probes, tgid)?;
-        }
-        live_maps::set_phase(&mut probes, Phase::Frames)?;
+        let head_watch = match &options.filter {
+            Filter::Ring { tgid, fd } if options.watch_head => {
+                let watch = HeadWatch::begin(*tgid, *fd)?;
+                Some(Watched { watch, tgid: *tgid, fd: *fd, ring: None })
+            }
+            _ => None,
+        };
+        let mut live = Self {
+            probes,
+            records,
+            protocol: kernel.protocol,
+            sampler_hz: options.sampler_hz,
+            rings,
+            interval: 0,
+            started: Instant::now(),
+            start_ns: 0,
+            meter: Meter::default(),
+            bad_records: 0,
+            held: Vec::new(),
+            holders,
+            sleepers,
+            ends: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            open_waits: BTreeMap::new(),
+            unplaced: options.consumers,
+            named: BTreeMap::new(),
+            spins: Spins::new(options.filter.is_of_one_process()),
+            head_watch,
+        };
+        live.note_holders()?;
         // What was entered before the probes were there has left by now; what
         // is entered from here on is known, and not counted.
         sleep(SETTLE);
-        let statistics = enable_stats(Stats::RunTime).ok();
-        let statistics = statistics.map(|on| Statistics { since: Instant::now(), _on: on });
-        live_maps::set_phase(&mut probes, Phase::Counting)?;
-        let v4 = types.offset("eventpoll", V4_FIELD).is_some();
-        Ok(Self {
-            probes,
-            records,
-            protocol: if v4 { Protocol::V4 } else { Protocol::V2 },
-            sampler_hz: options.sampler_hz,
-            started: Instant::now(),
-            start_ns: clock_ns(ClockId::Monotonic),
-            own_cpu_before_ns: clock_ns(ClockId::ProcessCPUTime),
-            statistics,
-            statistics_on: Duration::ZERO,
-            bad_records: 0,
-        })
+        live.begin();
+        live_maps::set_phase(&mut live.probes, PhaseWord::new(Phase::Counting, 0))?;
+        Ok(live)
+    }
+
+    /// Starts the clock and the statistics of the interval anew: to be called
+    /// when a command is released that was held until everything was attached.
+    pub fn begin(&mut self) {
+        self.started = Instant::now();
+        self.start_ns = now_ns();
+        self.meter.begin(&self.probes, enable_stats(Stats::RunTime).ok());
+    }
+
+    /// Listens to the spin probes that an executable carries, from now on. One
+    /// that carries none, or cannot be read, has none.
+    ///
+    /// # Errors
+    /// If the kernel refuses to listen to one that is there.
+    pub fn listen_to_spins_of(&mut self, executable: &Path) -> Result<(), ProbeError> {
+        self.spins.listen(&mut self.probes, executable)
     }
 
     /// Hands over the records that have come so far. Never blocks.
     pub fn poll(&mut self, sink: &mut dyn FnMut(Record)) {
-        self.end_statistics(STATISTICS);
+        self.meter.end_statistics(STATISTICS);
         self.probes.tell_anomalies();
-        while let Some(bytes) = self.records.next() {
-            match Record::decode(&bytes) {
-                Some(record) => sink(record),
-                None => self.bad_records += 1,
+        std::mem::take(&mut self.held).into_iter().for_each(&mut *sink);
+        let interval = self.interval;
+        for record in self.drain() {
+            match &record {
+                // Of an interval that was told; there it stands as unconsumed.
+                Record::Resolved(resolved) if resolved.interval != interval => {}
+                _ => sink(record),
             }
         }
     }
 
-    /// Switches BPF statistics off if they have been on for `at_least`.
-    fn end_statistics(&mut self, at_least: Duration) {
-        if let Some(statistics) =
-            self.statistics.take_if(|statistics| statistics.since.elapsed() >= at_least)
-        {
-            self.statistics_on += statistics.since.elapsed();
+    /// Every record that is in the ring buffer, narrowed where head is watched.
+    fn drain(&mut self) -> Vec<Record> {
+        let mut records = Vec::new();
+        while let Some(bytes) = self.records.next() {
+            match Record::decode(&bytes) {
+                Some(record) => records.push(record),
+                None => self.bad_records += 1,
+            }
         }
+        for record in &mut records {
+            match record {
+                Record::Resolved(resolved) => self.narrow(resolved),
+                Record::RingSeen(seen) => self.note_ring(seen.ring, seen.tgid, seen.fd),
+                _ => {}
+            }
+        }
+        records
+    }
+
+    fn narrow(&self, resolved: &mut Resolved) {
+        let Some(watched) = &self.head_watch else { return };
+        if watched.ring != Some(resolved.ring) {
+            return;
+        }
+        if let Some((lo_ns, hi_ns)) = watched.watch.passing(resolved.position) {
+            // A contradiction leaves it as it was: true, and wider.
+            let _ = narrow(resolved, lo_ns, hi_ns);
+        }
+    }
+
+    /// Every descriptor of a ring that is known may be of use.
+    fn note_holders(&mut self) -> Result<(), ProbeError> {
+        let known: Vec<_> = self
+            .holders
+            .iter()
+            .flat_map(|(ring, holders)| holders.iter().map(|h| (*ring, h.pid, h.fd)))
+            .collect();
+        for (ring, tgid, fd) in known {
+            self.note_ring(ring, tgid, fd);
+        }
+        Ok(())
+    }
+
+    /// A ring, and a process that uses it, was met: its executable may carry the
+    /// spin probe, its threads may be named as consumers, its head watched.
+    fn note_ring(&mut self, ring: RingNumber, tgid: u32, fd: i32) {
+        if tgid == 0 {
+            return;
+        }
+        if let Some(watched) = &mut self.head_watch
+            && (watched.tgid, watched.fd) == (tgid, fd)
+        {
+            watched.ring = Some(ring);
+        }
+        // A refusal costs the exact iterations of this program alone; they are
+        // then said to be unknown.
+        let _ = self.spins.listen_to_process(&mut self.probes, tgid);
+        let (probes, named) = (&mut self.probes, &mut self.named);
+        self.unplaced.retain(|tid| {
+            let placed = existing::process_of(*tid) == Some(tgid)
+                && live_maps::add_consumer(probes, *tid, ring).is_ok();
+            if placed {
+                named.entry(ring).or_default().push(*tid);
+            }
+            !placed
+        });
+    }
+
+    /// Ends the interval, gives what was counted in it, and begins the next. The
+    /// records handed over until this returns are of the interval that ended.
+    ///
+    /// # Errors
+    /// If a map cannot be read.
+    pub fn roll(&mut self, sink: &mut dyn FnMut(Record)) -> Result<Capture, FinishError> {
+        let next = self.interval.wrapping_add(1) & PhaseWord::LAST_INTERVAL;
+        let capture = self.close(PhaseWord::new(Phase::Counting, next), sink)?;
+        self.interval = next;
+        Ok(capture)
     }
 
     /// Stops counting, hands over the last records, and reads what was counted.
@@ -222,154 +332,126 @@ impl Live {
     /// # Errors
     /// If a map cannot be read.
     pub fn finish(mut self, sink: &mut dyn FnMut(Record)) -> Result<Capture, FinishError> {
-        live_maps::set_phase(&mut self.probes, Phase::Draining)?;
+        self.close(PhaseWord::new(Phase::Draining, self.interval), sink)
+    }
+
+    /// Ends the interval by telling the probes `next`.
+    fn close(
+        &mut self,
+        next: PhaseWord,
+        sink: &mut dyn FnMut(Record),
+    ) -> Result<Capture, FinishError> {
+        self.poll(sink);
+        live_maps::set_phase(&mut self.probes, next)?;
         let duration = self.started.elapsed();
-        let own_cpu_ns = clock_ns(ClockId::ProcessCPUTime) - self.own_cpu_before_ns;
+        let (start_ns, end_ns) = (self.start_ns, now_ns());
+        let open_waits = live_maps::open_waits(&self.probes, end_ns)?;
+        let loss_and_cost = self.meter.end(&self.probes);
+        (self.started, self.start_ns) = (Instant::now(), end_ns);
         sleep(SETTLE);
-        self.end_statistics(Duration::ZERO);
         // First what was sent while counting, then the last look, which may
         // send more, and then what that has left pending.
-        self.poll(sink);
+        self.sort_out(end_ns, sink);
+        self.holders = existing::holders(&mut self.probes)?;
         let mut left = Vec::new();
-        let rings = live_maps::rings(&self.probes, &mut |record| left.push(record))?;
-        let mut late = Vec::new();
-        self.poll(&mut |record| late.push(record));
+        let rings = self.take_rings((start_ns, end_ns), &open_waits, &mut left)?;
+        let mut late = BTreeSet::new();
+        self.sort_out(end_ns, &mut |record| {
+            if let Record::Resolved(resolved) = &record {
+                late.insert((resolved.ring, resolved.position));
+            }
+            sink(record);
+        });
         // What was still pending when its ring was read may have been sent since.
-        left.retain(|kept| !late.iter().any(|sent| is_of_same_position(kept, sent)));
-        late.into_iter().chain(left).for_each(&mut *sink);
-        let host_counters = live_maps::host_counters(&self.probes)?;
-        let (cost, recursion_misses) = self.cost(own_cpu_ns);
-        let ticks_expected =
-            duration.as_secs_f64() * f64::from(self.sampler_hz) * f64::from(self.probes.cpus());
+        left.retain(|kept| !late.contains(&(kept.ring, kept.position)));
+        for mut resolved in left {
+            self.narrow(&mut resolved);
+            sink(Record::Resolved(resolved));
+        }
+        self.open_waits = open_waits;
+        let bank = Bank::of(self.interval, self.rings);
+        let host_counters = bank.take_host_counters(&mut self.probes)?;
+        let (mut loss, cost) = loss_and_cost;
+        let cpus = self.probes.cpus();
+        let ticks = duration.as_secs_f64() * f64::from(self.sampler_hz) * f64::from(cpus);
+        loss.ticks_expected = ticks as u64;
+        loss.bad_records = std::mem::take(&mut self.bad_records);
+        self.meter.begin(&self.probes, enable_stats(Stats::RunTime).ok());
         Ok(Capture {
             host: Host {
                 release: release(),
-                cpus: self.probes.cpus(),
+                cpus,
                 protocol: self.protocol,
                 emulated: emulated(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
             },
+            interval: self.interval,
             plan: self.probes.plan(),
-            start_ns: self.start_ns,
+            start_ns,
             duration_ns: duration.as_nanos() as u64,
             sampler_hz: self.sampler_hz,
             rings,
+            head_watch: self.head_watch.as_ref().map(Watched::told),
             host_counters,
-            loss: Loss {
-                recursion_misses,
-                probe_misses: self.probes.probe_misses(),
-                ticks_expected: ticks_expected as u64,
-                bad_records: self.bad_records,
-            },
+            loss,
             cost,
         })
     }
 
-    /// What the programs cost, and what they missed.
-    fn cost(&self, own_cpu_ns: u64) -> (Cost, u64) {
-        let mut cost = Cost {
-            // Attaching is work before the interval, not a price of observing it.
-            own_cpu_ns,
-            programs: Vec::new(),
-            statistics_on_ns: self.statistics_on.as_nanos() as u64,
-        };
-        let mut recursion_misses = 0;
-        for (name, fd) in self.probes.programs() {
-            // A descriptor of our own: the call cannot fail but for memory.
-            let figures = system::program_figures(fd).unwrap_or_default();
-            recursion_misses += figures.recursion_misses;
-            if cost.statistics_on_ns > 0 {
-                cost.programs.push(ProgramCost {
-                    name: name.to_owned(),
-                    run_time_ns: figures.run_time_ns,
-                    hits: figures.hits,
-                });
+    /// Hands over the records of the interval that ended at `end_ns`, and keeps
+    /// those of the next.
+    fn sort_out(&mut self, end_ns: u64, sink: &mut dyn FnMut(Record)) {
+        let next = self.interval.wrapping_add(1) & PhaseWord::LAST_INTERVAL;
+        for record in self.drain() {
+            let (of_this, of_next) = match &record {
+                Record::Resolved(resolved) => {
+                    (resolved.interval == self.interval, resolved.interval == next)
+                }
+                Record::RingSeen(seen) => (seen.time_ns < end_ns, seen.time_ns >= end_ns),
+                Record::RingClosed(closed) => (closed.time_ns < end_ns, closed.time_ns >= end_ns),
+                Record::Snapshot(seen) => (seen.before_ns < end_ns, seen.before_ns >= end_ns),
+            };
+            if of_this {
+                sink(record);
+            } else if of_next {
+                self.held.push(record);
             }
         }
-        (cost, recursion_misses)
+    }
+
+    /// Whether the spin probes of a ring's owner were listened to by `time_ns`;
+    /// `None` if they are not.
+    pub(super) fn heard_from(&self, tgid: u32, time_ns: u64) -> Option<bool> {
+        self.spins.since(tgid).map(|since_ns| since_ns <= time_ns)
     }
 }
 
-/// Attaches; a site that refuses its program is put down as missing, and the
-/// rest is tried again, so that one odd function costs its own figures only.
-fn attach_what_can_be(
-    types: &Btf,
-    symbols: &Symbols,
-    fields: &KernelFields,
-    config: Config,
-    sampler_hz: u32,
-) -> Result<Probes, AttachError> {
-    let mut refused = Refused::new();
-    loop {
-        let functions = Functions {
-            symbols,
-            parameters: &|name: &str| types.parameters(name),
-            refused: &refused,
-        };
-        let decisions = plan::decide(&functions, config.filter_on != 0);
-        let config = Config {
-            add_probed: u32::from(plan::attaches(&decisions, plan::ADD)),
-            get_bit_probed: u32::from(plan::attaches(&decisions, plan::GET_BIT)),
-            ..config
-        };
-        match Probes::attach(fields, &config, decisions, sampler_hz) {
-            Ok(probes) => return Ok(probes),
-            Err(ProbeError::Attach { site, reason, .. })
-                if refused.len() < plan::POINTS.len() && !refused.contains_key(&site) =>
-            {
-                refused.insert(site, reason);
-            }
-            Err(error) => return Err(error.into()),
+impl Watched {
+    fn told(&self) -> uepoll_core::capture::HeadWatch {
+        let done = self.watch.take_done();
+        uepoll_core::capture::HeadWatch {
+            ring: self.ring,
+            reads: done.reads,
+            watched_ns: done.watched_ns,
+            longest_gap_ns: done.longest_gap_ns,
+            ended: done.ended.then(|| "the process exited, and its file was let go".to_owned()),
         }
     }
 }
 
-fn map_error(map: &'static str, source: MapError) -> ProbeError {
-    ProbeError::Map { map, source }
-}
-
-fn kernel_types() -> Result<Btf, AttachError> {
-    let bytes =
-        fs::read(btf::PATH).map_err(|error| AttachError::NoBtf { reason: error.to_string() })?;
-    Btf::parse(bytes).map_err(|error: BtfError| AttachError::NoBtf { reason: error.to_string() })
-}
-
-fn kernel_symbols() -> Result<Symbols, AttachError> {
-    let text = fs::read_to_string(symbols::PATH)
-        .map_err(|error| AttachError::NoSymbols { reason: error.to_string() })?;
-    let mut wanted = plan::functions();
-    wanted.push(EVENTPOLL_FOPS);
-    Ok(Symbols::parse(&text, &wanted))
-}
-
-/// Offset of a field. Some kernels of the series keep the parts of a
-/// user-polled item in `struct uepitem`, which begins with the `epitem`;
-/// others in the `epitem` itself.
-fn find(types: &Btf, structure: &str, path: &str) -> Option<u32> {
-    let found = types.offset(structure, path);
-    if structure != "uepitem" {
-        return found;
+impl Filter {
+    /// Processes whose rings are wanted that exist now.
+    fn targets(&self) -> &[u32] {
+        match self {
+            Self::Everything => &[],
+            Self::Process(tgid) | Self::Ring { tgid, .. } => std::slice::from_ref(tgid),
+            Self::Comm { present, .. } | Self::Cgroup { present, .. } => present,
+        }
     }
-    found.or_else(|| types.offset("epitem", path))
-}
 
-/// An odd number that nobody can know beforehand: a hasher is seeded afresh by
-/// each.
-fn salt() -> u32 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0u8) as u32 | 1
-}
-
-/// `uname -r`.
-fn release() -> String {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    release.trim().to_owned()
-}
-
-/// Whether both tell what became of one sampled position.
-fn is_of_same_position(a: &Record, b: &Record) -> bool {
-    match (a, b) {
-        (Record::Resolved(a), Record::Resolved(b)) => (a.ring, a.position) == (b.ring, b.position),
-        _ => false,
+    /// Whether one process, or what it forks, is looked at: close enough to
+    /// listen to its own probes, which take a trap each time.
+    fn is_of_one_process(&self) -> bool {
+        matches!(self, Self::Process(_) | Self::Ring { .. })
     }
 }
 
@@ -379,9 +461,10 @@ fn emulated(cpuinfo: &str) -> bool {
     model.is_some_and(|line| line.contains("TCG"))
 }
 
-fn clock_ns(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock);
-    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+/// CLOCK_MONOTONIC, as the kernel side reads it.
+pub(super) fn now_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 #[cfg(test)]
@@ -393,16 +476,5 @@ mod tests {
         assert!(emulated("processor: 0\nmodel name\t: QEMU TCG CPU version 2.5+\n"));
         assert!(!emulated("model name\t: Intel(R) Xeon(R)\n"));
         assert!(!emulated(""));
-    }
-
-    #[test]
-    fn the_salt_is_odd() {
-        assert!((0..64).all(|_| salt() & 1 == 1));
-    }
-
-    #[test]
-    fn an_unpatched_kernel_is_named_with_a_remedy() {
-        let text = AttachError::NotPatched { release: "6.1.0".into() }.to_string();
-        assert!(text.contains("6.1.0") && text.contains("cargo xtask demo"), "{text}");
     }
 }

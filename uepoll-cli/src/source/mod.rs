@@ -1,4 +1,12 @@
-//! Where a capture comes from. In this step, the running kernel.
+//! Where a capture comes from: the running kernel.
 
+mod attach;
+mod boundary;
+mod cost;
+mod existing;
+mod head_view;
+mod head_watch;
 pub mod live;
 mod live_maps;
+mod rings;
+mod spins;
