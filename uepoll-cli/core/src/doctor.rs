@@ -131,17 +131,6 @@ pub struct PointCheck {
     pub remedy: Option<String>,
 }
 
-impl PointCheck {
-    /// What can be seen there.
-    pub fn verdict(&self) -> Verdict {
-        match (self.row.attached, &self.row.lost) {
-            (_, None) => Verdict::Ok,
-            (Attached::Missing, Some(_)) => Verdict::Missing,
-            (_, Some(_)) => Verdict::Degraded,
-        }
-    }
-}
-
 /// How the plan came about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trial {
@@ -202,6 +191,17 @@ impl Fitness {
 }
 
 impl Examination {
+    /// What can be seen at a point. Where nothing was tried, all that can be
+    /// said is what will be lost.
+    pub fn verdict(&self, point: &PointCheck) -> Verdict {
+        match (point.row.attached, &point.row.lost) {
+            (Attached::Missing, Some(_)) => Verdict::Missing,
+            (_, Some(_)) => Verdict::Degraded,
+            (_, None) if self.trial == Trial::Made => Verdict::Ok,
+            (_, None) => Verdict::Unknown,
+        }
+    }
+
     /// Rolls every verdict up into one.
     pub fn fitness(&self) -> Fitness {
         let why = self.obstacles();
@@ -210,7 +210,7 @@ impl Examination {
         }
         let checks =
             self.checks.iter().map(|check| check.verdict).filter(|verdict| loses(*verdict)).count();
-        let points = self.points.iter().filter(|point| loses(point.verdict())).count();
+        let points = self.points.iter().filter(|point| loses(self.verdict(point))).count();
         match (checks, points) {
             (0, 0) => Fitness::Fine,
             (checks, points) => Fitness::Degraded { checks, points },

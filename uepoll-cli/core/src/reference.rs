@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::figures::{FIGURES, Kind, Unit};
 use crate::quantile::Percentile;
 use crate::render::json::SCHEMA;
+use crate::report::LOSS_KINDS;
 
 /// `docs/figures.md`.
 pub fn figures_page() -> String {
@@ -31,6 +32,25 @@ pub fn figures_page() -> String {
         .map(|cell| cell.replace('|', "\\|"));
         out.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
+    out.push_str(
+        "\n## Loss\n\n\
+         Under `loss.kinds`, for the whole run; `null` where the kernel does not tell. While one\n\
+         that matters for a count is not 0, the count is a lower bound and stands in `at_least`.\n\n\
+         | kind | what was missed |\n|---|---|\n",
+    );
+    for (key, what) in LOSS_KINDS {
+        out.push_str(&format!("| `{key}` | {what} |\n"));
+    }
+    out.push_str(
+        "\n## Cost\n\n\
+         Under `cost`, for the whole run.\n\n\
+         | key | what it is |\n|---|---|\n\
+         | `own_cpu_share` | CPU time of uepoll's own process, as a share of one CPU |\n\
+         | `program_bodies_cpu_share` | time in the program bodies while BPF statistics were on, as \
+         a share of one CPU; entering a program is not in it |\n\
+         | `statistics_on_ns` | for how long they were on |\n\
+         | `programs` | of each program its hits and the mean time of its body |\n",
+    );
     out
 }
 
@@ -90,10 +110,7 @@ pub fn report_schema() -> Json {
             "loss": object(&[
                 ("total", count("everything missed")),
                 ("records_of_other_intervals", count("told in their own interval: not lost")),
-                ("kinds", json!({
-                    "type": "object",
-                    "additionalProperties": { "type": ["integer", "null"], "minimum": 0 },
-                })),
+                ("kinds", object(&LOSS_KINDS.map(|(key, what)| (key, or_null(count(what)))))),
             ]),
             "cost": object(&[
                 ("own_cpu_share", or_null(number("CPU time of uepoll itself"))),

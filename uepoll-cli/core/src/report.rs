@@ -8,7 +8,7 @@ mod ring;
 mod values;
 
 pub use distribution::{Bar, Distribution, IntervalDistribution};
-pub use loss::{CostReport, LossRow, PROBES_ABSENT, ProgramPrice, sampler_shortfall};
+pub use loss::{CostReport, LOSS_KINDS, LossRow, PROBES_ABSENT, ProgramPrice, sampler_shortfall};
 pub use ring::{DepthPoint, RingReport};
 
 use crate::books::{Balance, Equation};

@@ -1,6 +1,7 @@
 //! What is generated from the figure table is in the tree as it would be
 //! generated now, and real reports are what the schema says.
 
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod fixture;
 
 use std::path::Path;

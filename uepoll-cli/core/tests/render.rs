@@ -6,10 +6,10 @@ mod fixture;
 
 use std::path::Path;
 
-use fixture::{busy_ring, capture, told, with_hostile_names, with_loss};
+use fixture::{busy_ring, capture, slow_ring, told, with_hostile_names, with_loss};
 use uepoll_common::counter::{RingCounter, RingHistogram};
 use uepoll_common::hist::RawHistogram;
-use uepoll_core::capture::{Attached, Capture, PlanRow};
+use uepoll_core::capture::{Attached, Capture, Consumer, HeadWatch, PlanRow, Protocol};
 use uepoll_core::correlate::Correlated;
 use uepoll_core::render::text::{TextOptions, WIDTH, render};
 use uepoll_core::render::{Charset, json};
@@ -168,6 +168,66 @@ fn where_all_is_offloaded_the_workers_latency_is_shown() {
     let text = plain(&capture(vec![ring]), &told(0));
     let line = text.lines().find(|line| line.starts_with("  publish ")).expect("the row");
     assert!(line.ends_with("950 offloaded"), "{line}");
+}
+
+#[test]
+fn a_ring_whose_consumer_only_spins_says_what_is_withheld_and_what_to_do() {
+    let mut ring = busy_ring(0);
+    ring.consumers.clear();
+    let capture = capture(vec![ring]);
+    let text = plain(&capture, &told(0));
+    expect("consumer-unknown.txt", &text);
+    let document = json::document(&Report::build(&capture, &told(0)));
+    let ring = &document["rings"][0];
+    for key in ["consumer_busy_share", "consumer_empty_share", "consumer_waiting_share"] {
+        assert!(ring["figures"][key].is_null());
+        assert_eq!(
+            ring["absent"][key],
+            "consumer unknown: it never waited; name it with --consumer TID"
+        );
+    }
+    assert!(ring["figures"]["slot_spin_share"].is_number());
+}
+
+#[test]
+fn a_watched_ring_of_two_consumers_in_one_of_several_intervals() {
+    let mut ring = busy_ring(0);
+    ring.consumers.push(Consumer { tid: 4252, comm: "worker-1".into(), named: true });
+    let mut capture = capture(vec![ring]);
+    capture.plan[0].attached = Attached::Fentry;
+    capture.plan[1].why_not_better = Some("its arguments are not in BTF".into());
+    capture.head_watch = Some(HeadWatch {
+        ring: Some(0),
+        reads: 9_000_000,
+        watched_ns: 9_000_000_000,
+        longest_gap_ns: 412_000,
+        ended: Some("the process 4242 exited".into()),
+    });
+    let mut report = Report::build(&capture, &told(0));
+    report.interval = Some(3);
+    expect("watched.txt", &checked(&report, true, Charset::Ascii));
+}
+
+#[test]
+fn wide_bounds_name_what_narrows_them_and_old_positions_their_age() {
+    let (mut ring, told) = slow_ring();
+    ring.counters.0[RingCounter::Snapshots as usize] = 4000;
+    let report = Report::build(&capture(vec![ring]), &told);
+    expect("wide.txt", &checked(&report, false, Charset::Ascii));
+    let document = json::document(&report);
+    assert!(document["rings"][0]["narrower"].as_str().is_some_and(|s| s.contains("-F ")));
+    assert_eq!(document["rings"][0]["in_ring_before"]["left"], 2);
+}
+
+#[test]
+fn where_slots_are_written_before_tail_there_is_no_slot_spin() {
+    let mut capture = capture(vec![busy_ring(0)]);
+    capture.host.protocol = Protocol::V4;
+    let document = json::document(&Report::build(&capture, &told(0)));
+    let ring = &document["rings"][0];
+    for key in ["slot_spin_share", "slot_spin_sightings", "slot_exposure_ns"] {
+        assert!(ring["figures"][key].is_null() && ring["absent"][key].is_string(), "{key}");
+    }
 }
 
 #[test]

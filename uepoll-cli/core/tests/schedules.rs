@@ -57,7 +57,12 @@ proptest! {
     #[test]
     fn every_sampled_position_holds_its_truth_with_several_cpus_and_consumers(world in worlds()) {
         for record in world.told().iter().flat_map(Sent::resolved) {
-            let interval = interval_of(&record).expect("a true history is no anomaly");
+            let Ok(interval) = interval_of(&record) else {
+                // A head that was put back contradicts itself: counted, never
+                // measured.
+                prop_assert!(world.consumers == 2, "a true history is no anomaly: {record:?}");
+                continue;
+            };
             prop_assert!(holds(&world, &record, interval), "{record:?} {interval:?}");
         }
     }
@@ -65,6 +70,10 @@ proptest! {
     #[test]
     fn a_watch_of_head_only_narrows_and_keeps_the_truth(world in worlds(), step_ns in 200u64..3000) {
         for record in world.told().iter().flat_map(Sent::resolved) {
+            if interval_of(&record).is_err() {
+                prop_assert!(world.consumers == 2);
+                continue;
+            }
             let (lo_ns, hi_ns) = world.watched(record.position, step_ns);
             let mut narrowed = record;
             // Two consumers may pass a position twice: then a watch and a look
@@ -147,7 +156,7 @@ proptest! {
                     let told_ring = told.rings.get(&0).unwrap_or(&nothing);
                     let samples = balance(&ring, told_ring, &[]).pop().expect("the last one");
                     prop_assert_eq!(&samples.balance, &Balance::Balanced, "{}", samples);
-                    prop_assert_eq!(told_ring.anomalies.total(), 0);
+                    prop_assert!(world.consumers == 2 || told_ring.anomalies.total() == 0);
                     over += told.of_other_intervals;
                 }
             }

@@ -21,8 +21,17 @@ pub fn text(examination: &Examination, charset: Charset) -> String {
     out.paragraph("", "", &format!("{}  {}", examination.release, series(&examination.series)));
     for section in [Section::Kernel, Section::Rights] {
         out.heading(section.word());
-        for check in examination.checks.iter().filter(|check| check.section == section) {
+        let of = |check: &&Check| check.section == section;
+        let mut checks = examination.checks.iter().filter(of).peekable();
+        while let Some(check) = checks.next() {
             out.check(check);
+            // What helps against several in a row is told once.
+            match &check.remedy {
+                Some(remedy) if checks.peek().is_none_or(|next| next.remedy != check.remedy) => {
+                    out.remedy(remedy);
+                }
+                _ => {}
+            }
         }
     }
     if !examination.points.is_empty() {
@@ -103,13 +112,6 @@ impl Lines {
             verdict => format!("{}: {}", verdict.word(), check.found),
         };
         self.paragraph(&first, INDENT, found.trim_end());
-        if let Some(remedy) = &check.remedy {
-            self.remedy(remedy);
-        }
-    }
-
-    fn remedy(&mut self, remedy: &str) {
-        self.paragraph(&format!("{INDENT}do: "), &format!("{INDENT}    "), remedy);
     }
 
     fn points(&mut self, examination: &Examination) {
@@ -118,28 +120,52 @@ impl Lines {
             Trial::NotMade { .. } => "not tried: by symbols and types alone",
         };
         self.heading(&format!("probe points ({}; {made})", examination.probe_kind));
+        let common = common_why(&examination.points);
+        if let Some(why) = common {
+            self.paragraph("  why no better way: ", INDENT, why);
+        }
         for point in &examination.points {
-            self.point(point);
+            self.point(point, examination.verdict(point), common);
         }
     }
 
-    fn point(&mut self, point: &PointCheck) {
+    fn point(&mut self, point: &PointCheck, verdict: Verdict, common_why: Option<&str>) {
         let row = &point.row;
         let way = attached(row.attached).unwrap_or("-");
-        let verdict = point.verdict();
-        let line = format!("  {:<8} {:<31} {way:<11}{}", row.point, row.symbol, verdict.word());
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
-        if let Some(lost) = &row.lost {
-            self.paragraph(&format!("{INDENT}lost: "), &format!("{INDENT}      "), lost);
-        }
-        if let Some(why) = &row.why_not_better {
-            self.paragraph(&format!("{INDENT}why: "), &format!("{INDENT}     "), why);
-        }
-        if let Some(remedy) = &point.remedy {
-            self.remedy(remedy);
+        let word = match verdict {
+            Verdict::Unknown => "not tried",
+            verdict => verdict.word(),
+        };
+        self.paragraph("", "", &format!("  {:<8} {:<31} {way:<11}{word}", row.point, row.symbol));
+        let details = [
+            ("lost", row.lost.as_deref()),
+            ("why", row.why_not_better.as_deref().filter(|why| common_why != Some(why))),
+            ("do", point.remedy.as_deref()),
+        ];
+        for (name, detail) in details {
+            if let Some(detail) = detail {
+                self.detail(name, detail);
+            }
         }
     }
+
+    fn remedy(&mut self, remedy: &str) {
+        self.detail("do", remedy);
+    }
+
+    fn detail(&mut self, name: &str, detail: &str) {
+        let rest = format!("{INDENT}{}", " ".repeat(name.len() + 2));
+        self.paragraph(&format!("{INDENT}{name}: "), &rest, detail);
+    }
+}
+
+/// Why no point goes a better way, if it is the same for all that do not, and
+/// they are several.
+fn common_why(points: &[PointCheck]) -> Option<&str> {
+    let mut all = points.iter().filter_map(|point| point.row.why_not_better.as_deref());
+    let first = all.next()?;
+    let others: Vec<&str> = all.collect();
+    (!others.is_empty() && others.iter().all(|why| *why == first)).then_some(first)
 }
 
 fn attached(attached: Attached) -> Option<&'static str> {
@@ -196,7 +222,7 @@ fn document(examination: &Examination) -> Json {
             "point": point.row.point,
             "symbol": point.row.symbol,
             "attached": attached(point.row.attached),
-            "verdict": point.verdict().word(),
+            "verdict": examination.verdict(point).word(),
             "lost": point.row.lost,
             "why_not_better": point.row.why_not_better,
             "do": point.remedy,

@@ -12,6 +12,22 @@ use crate::figures::{Figure, LossClass};
 /// Key of the row that counts the rows of the plan without a probe.
 pub const PROBES_ABSENT: &str = "probes_absent";
 
+/// Every kind of loss: its JSON key, and for people what was missed.
+pub const LOSS_KINDS: [(&str, &str); 12] = [
+    ("recursion_misses", "hits missed because another program ran on their CPU"),
+    ("probe_misses", "hits that kprobes missed"),
+    ("stack_overflows", "hits nested deeper than the per-CPU stacks"),
+    ("pairs_mismatched", "entries without return, or returns without entry"),
+    ("records_lost", "records that found the ring buffer full"),
+    ("samples_doubtful", "samples dropped because head or tail contradicted themselves"),
+    ("records_bad", "records that could not be decoded"),
+    ("samples_without_place", "samples that found their ring's pending table full"),
+    ("positions_ambiguous", "new slots whose position could not be told"),
+    ("ring_table_full", "rings that found no place in the ring table"),
+    ("thread_map_full", "system calls that found no place in the thread map"),
+    (PROBES_ABSENT, "probe points without a probe"),
+];
+
 /// One way in which something may be missed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossRow {
@@ -30,62 +46,28 @@ pub struct LossRow {
 pub fn rows(capture: &Capture, told: &Correlated) -> Vec<LossRow> {
     let host = |counter| capture.host_counters.get(counter);
     let rings = |counter| sum_of(&capture.rings, counter);
-    let row = |key, what, count| LossRow { key, what, count: Some(count) };
     let absent = capture.plan.iter().filter(|row| is_absent(row)).count();
-    vec![
-        row(
-            "recursion_misses",
-            "hits missed because another program ran on their CPU",
-            capture.loss.recursion_misses,
-        ),
-        LossRow {
-            key: "probe_misses",
-            what: "hits that kprobes missed",
-            count: capture.loss.probe_misses,
-        },
-        row(
-            "stack_overflows",
-            "hits nested deeper than the per-CPU stacks",
-            host(HostCounter::StackOverflows),
-        ),
-        row(
-            "pairs_mismatched",
-            "entries without return, or returns without entry",
+    let counts = [
+        Some(capture.loss.recursion_misses),
+        capture.loss.probe_misses,
+        Some(host(HostCounter::StackOverflows)),
+        Some(
             host(HostCounter::PairsMismatched).saturating_add(rings(RingCounter::PairsMismatched)),
         ),
-        row(
-            "records_lost",
-            "records that found the ring buffer full",
-            host(HostCounter::ReservesFailed),
-        ),
-        row(
-            "samples_doubtful",
-            "samples dropped because head or tail contradicted themselves",
-            rings(RingCounter::SampledDoubtful),
-        ),
-        row("records_bad", "records that could not be decoded", capture.loss.bad_records),
-        row(
-            "samples_without_place",
-            "samples that found their ring's pending table full",
-            rings(RingCounter::SampledPendingFull),
-        ),
-        row(
-            "positions_ambiguous",
-            "new slots whose position could not be told",
-            rings(RingCounter::PositionsAmbiguous),
-        ),
-        row(
-            "ring_table_full",
-            "rings that found no place in the ring table",
-            host(HostCounter::RingTableFull).saturating_add(told.refused),
-        ),
-        row(
-            "thread_map_full",
-            "system calls that found no place in the thread map",
-            host(HostCounter::ThreadMapFull),
-        ),
-        row(PROBES_ABSENT, "probe points without a probe", absent as u64),
-    ]
+        Some(host(HostCounter::ReservesFailed)),
+        Some(rings(RingCounter::SampledDoubtful)),
+        Some(capture.loss.bad_records),
+        Some(rings(RingCounter::SampledPendingFull)),
+        Some(rings(RingCounter::PositionsAmbiguous)),
+        Some(host(HostCounter::RingTableFull).saturating_add(told.refused)),
+        Some(host(HostCounter::ThreadMapFull)),
+        Some(absent as u64),
+    ];
+    LOSS_KINDS
+        .iter()
+        .zip(counts)
+        .map(|(&(key, what), count)| LossRow { key, what, count })
+        .collect()
 }
 
 /// Sampler ticks: expected, seen.

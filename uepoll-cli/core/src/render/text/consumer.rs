@@ -30,8 +30,8 @@ pub(super) fn render(ring: &RingReport, out: &mut Lines) {
         && ring.activity() > 0
     {
         let reason = reason.strip_prefix("consumer ").unwrap_or(reason);
-        let text = [vec![reason.to_owned()], wide].concat().join("; ");
-        return out.wrapped_after(&first(HEAD), &first(""), &text);
+        out.wrapped_after(&first(HEAD), &first(""), reason);
+        return wide.iter().for_each(|word| out.line(&format!("{}{word}", first(""))));
     }
     // In one line if there is a way; else a figure is not torn from its name.
     for line in [wide.join("   "), words(false).join("  ")] {
