@@ -1,10 +1,11 @@
 //! A command that is forked first and executed later, so that everything can
 //! be attached to it before its first instruction. Nothing is attached here.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::io::{self, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
@@ -29,6 +30,17 @@ pub enum ChildError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// The file that a command's first word names, as execvp(3) looks for it; `None`
+/// if none is found there.
+pub fn executable_of(word: &OsStr) -> Option<PathBuf> {
+    let path = Path::new(word);
+    if path.components().count() > 1 {
+        return Some(path.to_owned());
+    }
+    let places = std::env::var_os("PATH")?;
+    std::env::split_paths(&places).map(|place| place.join(path)).find(|file| file.is_file())
 }
 
 /// A forked process that waits to be told to execute its command. Dropped, it

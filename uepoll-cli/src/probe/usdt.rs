@@ -5,8 +5,9 @@
 //! panic.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 
-use object::Endianness;
+use object::{Endianness, ReadCache, ReadRef};
 use object::elf::{EM_X86_64, FileHeader64, PF_X, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable};
 use uepoll_common::consumer::spin_probe::{ARGUMENTS, NAME, PROVIDER};
@@ -23,6 +24,13 @@ const MOST_PROBES: usize = 64;
 
 type Header = FileHeader64<Endianness>;
 
+/// As [`spin_probes`], of a file of which only what is needed is read: programs
+/// are large, their notes are not.
+pub fn spin_probes_of(file: File) -> Vec<u64> {
+    let cache = ReadCache::new(file);
+    offsets(&cache).unwrap_or_default().into_iter().collect()
+}
+
 /// Offsets in the file `elf`, ascending, at which its spin probes are; none if
 /// it has none, or is no x86-64 program. At most 64.
 ///
@@ -35,7 +43,7 @@ pub fn spin_probes(elf: &[u8]) -> Vec<u64> {
     offsets(elf).unwrap_or_default().into_iter().collect()
 }
 
-fn offsets(elf: &[u8]) -> object::Result<BTreeSet<u64>> {
+fn offsets<'data, R: ReadRef<'data>>(elf: R) -> object::Result<BTreeSet<u64>> {
     let header = Header::parse(elf)?;
     let endian = header.endian()?;
     let mut offsets = BTreeSet::new();
@@ -65,7 +73,10 @@ fn offsets(elf: &[u8]) -> object::Result<BTreeSet<u64>> {
 }
 
 /// Where the base section is now; `None` if there is none.
-fn base_address(sections: &SectionTable<'_, Header>, endian: Endianness) -> Option<u64> {
+fn base_address<'data, R: ReadRef<'data>>(
+    sections: &SectionTable<'data, Header, R>,
+    endian: Endianness,
+) -> Option<u64> {
     sections
         .iter()
         .find(|section| sections.section_name(endian, *section) == Ok(BASE_SECTION))

@@ -35,7 +35,9 @@ pub fn holders(probes: &mut Probes) -> Result<Holders, ProbeError> {
         program: "ring_files",
         reason: format!("{error} (run on request, over the open files of all processes)"),
     })?;
-    for record in bytes.chunks_exact(RECORD).filter_map(decode) {
+    // A watch of head has a descriptor of its own, which is none of the program's.
+    let own = std::process::id();
+    for record in bytes.chunks_exact(RECORD).filter_map(decode).filter(|r| r.tgid != own) {
         holders.entry(record.ring).or_default().insert(Holder {
             pid: record.tgid,
             fd: record.fd,

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::live::now_ns;
-use crate::probe::usdt::spin_probes;
+use crate::probe::usdt::spin_probes_of;
 use crate::probe::{ProbeError, Probes};
 
 /// A file, whatever its name: device and inode.
@@ -47,7 +47,7 @@ impl Spins {
         if self.files.contains_key(&known) {
             return Ok(());
         }
-        let offsets = fs::read(file).map(|elf| spin_probes(&elf)).unwrap_or_default();
+        let offsets = fs::File::open(file).map(spin_probes_of).unwrap_or_default();
         if offsets.is_empty() {
             self.files.insert(known, None);
             return Ok(());
