@@ -10,6 +10,7 @@ use crate::{fields, life, maps, snapshot};
 
 const OP_ADD: u32 = 1;
 const EINTR: i64 = -4;
+const EAGAIN: i64 = -11;
 const ENOSPC: i64 = -28;
 const ESTALE: i64 = -116;
 
@@ -55,7 +56,8 @@ pub fn ctl_exit(ret: i64) {
     // SAFETY: map memory of this thread's own call.
     let frame = unsafe { *place };
     let _ = maps::CTLS.remove(thread);
-    if frame.counted == 0 || frame.op != OP_ADD {
+    // An attempt of io_uring that would have had to sleep is made again.
+    if frame.counted == 0 || frame.op != OP_ADD || ret == EAGAIN {
         return;
     }
     let interval = frame.counted - 1;

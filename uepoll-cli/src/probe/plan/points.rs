@@ -197,8 +197,7 @@ pub static POINTS: &[Point] = &[
         name: "life",
         site: Site::RawTracepoint("sched_process_free"),
         programs: &["process_free"],
-        lost: "the end of targets: a process that gets the number of one counts as it",
-        for_filter: true,
+        lost: "the end of targets and consumers: whoever gets the number of one counts as it",
         ..POINT
     },
     Point {
