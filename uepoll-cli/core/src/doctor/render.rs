@@ -20,9 +20,11 @@ pub fn text(examination: &Examination, charset: Charset) -> String {
     let mut out = Lines { text: String::new(), charset };
     out.paragraph("", "", &format!("{}  {}", examination.release, series(&examination.series)));
     for section in [Section::Kernel, Section::Rights] {
-        out.heading(section.word());
         let of = |check: &&Check| check.section == section;
         let mut checks = examination.checks.iter().filter(of).peekable();
+        if checks.peek().is_some() {
+            out.heading(section.word());
+        }
         while let Some(check) = checks.next() {
             out.check(check);
             // What helps against several in a row is told once.
@@ -212,7 +214,7 @@ fn document(examination: &Examination) -> Json {
             "subject": check.subject,
             "verdict": check.verdict.word(),
             "essential": check.essential,
-            "found": check.found,
+            "found": (!check.found.is_empty()).then_some(&check.found),
             "do": check.remedy,
         })).collect::<Vec<_>>(),
         "probe_kind": examination.probe_kind,
