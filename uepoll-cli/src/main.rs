@@ -14,11 +14,11 @@ mod stress;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// See inside pollable epoll from userspace (EPOLL_USERPOLL).
 #[derive(Parser)]
-#[command(name = "uepoll", version, arg_required_else_help = true)]
+#[command(name = "uepoll", version, arg_required_else_help = true, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,6 +32,8 @@ enum Command {
     Doctor(command::doctor::Args),
     /// The specification's test program, grown up: load for a ring, checked
     Stress(command::stress::Args),
+    /// What a figure or an error means, or a verb's options
+    Help(command::help::Args),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Profile(args) => command::profile::run(args),
         Command::Doctor(args) => command::doctor::run(args),
         Command::Stress(args) => command::stress::run(args),
+        Command::Help(args) => command::help::run(args, Cli::command()),
     };
     exit::code_of(result)
 }

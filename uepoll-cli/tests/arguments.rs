@@ -47,6 +47,23 @@ fn every_wrong_word_of_profile_is_told_with_what_would_be_right() {
 }
 
 #[test]
+fn every_wrong_word_of_stress_is_told_with_what_would_be_right() {
+    for (words, said) in [
+        (["--producers", "0"], "`0` is not a number of threads: write a whole number from 1 to"),
+        (["--items", "65537"], "`65537` is not a number of items"),
+        (["--events", "1e6"], "`1e6` is not a number of events"),
+        (["--rate", "0"], "`0` is not a number of events a second: write"),
+        (["--spin", "-1"], "`-1` is not a number of polls"),
+        (["--think", "1 ms"], "`1 ms` is no length of time"),
+        (["--stall-after", "0"], "--stall-after 0 would end every run"),
+    ] {
+        let word = format!("{}={}", words[0], words[1]);
+        let message = refusal(&["stress", &word]);
+        assert!(message.contains(said), "{words:?}: {message}");
+    }
+}
+
+#[test]
 fn options_that_exclude_each_other_are_both_named() {
     for (words, said) in [
         (&["-p", "1", "-r", "1:2"][..], ["--pid <PID>", "--ring <PID:FD>"]),

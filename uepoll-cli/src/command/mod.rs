@@ -3,6 +3,7 @@
 mod cgroup;
 mod child;
 pub mod doctor;
+pub mod help;
 pub mod profile;
 mod samples;
 mod select;

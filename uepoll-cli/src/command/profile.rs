@@ -9,7 +9,7 @@ use std::time::Duration;
 use uepoll_core::render::{json, text};
 use uepoll_core::report::Report;
 
-use super::child::Held;
+use super::child::{self, Held};
 use super::select::Selection;
 use super::target::host_pid_of;
 use super::watch::{self, Ended, Interval, Until};
@@ -100,7 +100,12 @@ fn watch_command(options: &WatchOptions, words: &[OsString]) -> anyhow::Result<u
     // Should attaching fail, `held` is dropped and never executes anything.
     let host_pid = host_pid_of(held.pid())
         .map_err(|error| super::select::SelectError::from(error).with_code())?;
-    let live = attach(options, Filter::Process(host_pid), Vec::new())?;
+    let mut live = attach(options, Filter::Process(host_pid), Vec::new())?;
+    if let Some(executable) = child::executable_of(&words[0]) {
+        // Before its first instruction, so that no spin is missed. A refusal
+        // costs the exact iterations alone; they are then said to be unknown.
+        let _ = live.listen_to_spins_of(&executable);
+    }
     let mut printer = Printer::new(options, Vec::new());
     printer.beside_command = true;
     let status = watch::watch_command(live, held, options.interval, &mut |interval| {
@@ -151,12 +156,13 @@ impl<'a> Printer<'a> {
     fn print(&mut self, interval: Interval) -> anyhow::Result<Reader> {
         let first = interval.number == 0;
         let Interval { mut report, number, start, ended } = interval;
-        let duration = Duration::from_nanos(report.duration_ns);
+        // People count from 1.
+        report.interval = self.options.interval.map(|_| number.saturating_add(1));
         if first {
             report.notes.append(&mut self.notes);
         }
         if let (Some(pid), Some(Ended::TargetGone)) = (self.pid, ended) {
-            let lived = start + duration;
+            let lived = start + Duration::from_nanos(report.duration_ns);
             report.notes.push(format!("process {pid} ended after {:.1} s", lived.as_secs_f64()));
         }
         if self.options.strict && !report.trustworthy() {
@@ -172,24 +178,13 @@ impl<'a> Printer<'a> {
             };
             return output::print("report", &text);
         }
-        let mut text = String::new();
-        if self.options.interval.is_some() {
-            if !first {
-                text.push('\n');
-            }
-            text.push_str(&heading(number, start, duration));
-        }
+        // One report after the other is told from its neighbours.
+        let mut text = String::from(if first { "" } else { "\n" });
         let text_options =
             text::TextOptions { charset: output::charset(), verbose: self.options.verbose };
         text.push_str(&text::render(&report, text_options));
         output::print_report(&text, self.options.color)
     }
-}
-
-/// `interval 3: 20.0 s to 30.0 s`, for people who count from 1.
-fn heading(number: u32, start: Duration, duration: Duration) -> String {
-    let (from, to) = (start.as_secs_f64(), (start + duration).as_secs_f64());
-    format!("interval {}: {from:.1} s to {to:.1} s\n", u64::from(number) + 1)
 }
 
 /// Why it is 125 although the command may have done well.
@@ -256,11 +251,5 @@ mod tests {
         for words in [["-p", "0"], ["-p", "x"], ["-F", "0"], ["-F", "10001"], ["-d", "0"]] {
             assert!(parse(&words).is_err(), "{words:?}");
         }
-    }
-
-    #[test]
-    fn intervals_are_numbered_from_one() {
-        let (start, second) = (Duration::from_secs(20), Duration::from_secs(1));
-        assert_eq!(heading(2, start, second), "interval 3: 20.0 s to 21.0 s\n");
     }
 }

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::value_parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use uepoll_common::abi::MAX_ITEMS;
 use uepoll_common::consumer::UserPollError;
 
 use crate::exit::{self, CannotRun};
+use crate::number;
 use crate::output;
 use crate::stress::config::{Config, Mode, SourceKind};
 use crate::stress::error::StressError;
@@ -30,22 +30,29 @@ const RESULT: &str = "result";
 /// Sources that are named when they do not match; the others are counted.
 const MOST_NAMED: usize = 8;
 
+/// More events, or polls, than any run gets through: what is larger is a slip of
+/// the keyboard.
+const MOST_EVENTS: u64 = 1_000_000_000_000;
+
+/// A higher rate than any: no write takes less than a nanosecond.
+const MOST_RATE: NonZeroU64 = NonZeroU64::MIN.saturating_add(999_999_999);
+
 /// Options of `uepoll stress`
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// Threads that write events
     #[arg(long, value_name = "N", default_value_t = 8,
-          value_parser = value_parser!(u32).range(1..=i64::from(MAX_ITEMS)))]
+          value_parser = number::within("a number of threads", 1..=MAX_ITEMS))]
     producers: u32,
 
     /// Sources, and items that the ring is made for [default: as producers]
     #[arg(long, value_name = "N",
-          value_parser = value_parser!(u32).range(1..=i64::from(MAX_ITEMS)))]
+          value_parser = number::within("a number of items", 1..=MAX_ITEMS))]
     items: Option<u32>,
 
     /// Events in total; with --sweep, of each producer
     #[arg(long, value_name = "N", default_value_t = 1_000_000,
-          value_parser = value_parser!(u64).range(1..))]
+          value_parser = number::within("a number of events", 1..=MOST_EVENTS))]
     events: u64,
 
     /// How the consumer learns of events [default: ring; with --sweep: each]
@@ -61,7 +68,8 @@ pub struct Args {
     pin: bool,
 
     /// Empty polls of the ring before the consumer waits [default: 100]
-    #[arg(long, value_name = "POLLS")]
+    #[arg(long, value_name = "POLLS",
+          value_parser = number::within("a number of polls", 0..=MOST_EVENTS))]
     spin: Option<u64>,
 
     /// Work of the consumer for each event, on the CPU: 10us, 1ms
@@ -69,7 +77,8 @@ pub struct Args {
     think: Duration,
 
     /// Events per second in total [default: as fast as it goes]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N",
+          value_parser = number::within("a number of events a second", NonZeroU64::MIN..=MOST_RATE))]
     rate: Option<NonZeroU64>,
 
     /// The series' table: 8 to 256 producers, a source each
@@ -287,10 +296,10 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_a_sentence() {
         for (line, part) in [
-            ("--producers 0", "0 is not in 1..=65536"),
-            ("--items 65537", "65537 is not in 1..=65536"),
-            ("--events 0", "0 is not in 1"),
-            ("--rate 0", "--rate"),
+            ("--producers 0", "a whole number from 1 to 65536"),
+            ("--items 65537", "not a number of items"),
+            ("--events 0", "not a number of events"),
+            ("--rate 0", "not a number of events a second"),
             ("--producers 8 --items 4", "each producer needs a source"),
             ("--mode epoll --spin 5", "--spin counts empty polls of the ring"),
             ("--think 5x", "no length of time"),

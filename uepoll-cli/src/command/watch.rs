@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use uepoll_common::record::Record;
 use uepoll_core::capture::Capture;
-use uepoll_core::correlate::Correlator;
+use uepoll_core::correlate::{Correlated, Correlator};
 use uepoll_core::report::Report;
 
 use super::child::Held;
@@ -91,7 +91,7 @@ pub fn watch_command(
     let (status, ended) = runtime()?.block_on(async {
         let signals = Signals::take()?;
         // What passed since attaching is no part of the command's figures.
-        watched.live.begin()?;
+        watched.live.begin();
         let mut child = held.release()?;
         let pid = child.id();
         let wait = tokio::task::spawn_blocking(move || child.wait());
@@ -200,8 +200,8 @@ impl<'a> Watched<'a> {
         let capture = live.roll(&mut keep);
         drop(keep);
         let capture = capture.context("cannot read what was counted in this interval")?;
-        let told = std::mem::take(&mut self.correlator);
-        self.tell(&capture, told, None)
+        let told = self.correlator.roll(capture.interval);
+        self.tell(&capture, &told, None)
     }
 
     /// Ends the last interval.
@@ -212,7 +212,8 @@ impl<'a> Watched<'a> {
             .finish(&mut keep(&mut correlator, samples.as_mut()))
             .context("cannot read what was counted")?;
         if reader == Reader::There {
-            print(interval_of(&capture, correlator, first_ns, Some(ended)))?;
+            let told = correlator.roll(capture.interval);
+            print(interval_of(&capture, &told, first_ns, Some(ended)))?;
         }
         // Last, so that a full disk costs no figures.
         samples.map_or(Ok(()), Samples::finish)
@@ -221,7 +222,7 @@ impl<'a> Watched<'a> {
     fn tell(
         &mut self,
         capture: &Capture,
-        told: Correlator,
+        told: &Correlated,
         ended: Option<Ended>,
     ) -> anyhow::Result<()> {
         let interval = interval_of(capture, told, self.first_ns, ended);
@@ -248,13 +249,13 @@ fn keep<'a>(
 
 fn interval_of(
     capture: &Capture,
-    told: Correlator,
+    told: &Correlated,
     first_ns: Option<u64>,
     ended: Option<Ended>,
 ) -> Interval {
     let since_first = capture.start_ns.saturating_sub(first_ns.unwrap_or(capture.start_ns));
     Interval {
-        report: Report::build(capture, &told.finish()),
+        report: Report::build(capture, told),
         number: capture.interval,
         start: Duration::from_nanos(since_first),
         ended,
