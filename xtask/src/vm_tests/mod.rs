@@ -4,6 +4,7 @@
 
 mod bench;
 mod crates;
+mod doctor;
 mod epoll_create2;
 mod holders;
 pub mod memory;
@@ -36,7 +37,7 @@ macro_rules! table {
 use table;
 
 /// All of them, in the order in which they run.
-const ALL: [&[Test]; 12] = [
+const ALL: [&[Test]; 13] = [
     runner::TESTS,
     epoll_create2::TESTS,
     crates::TESTS,
@@ -47,6 +48,7 @@ const ALL: [&[Test]; 12] = [
     holders::TESTS,
     selection::TESTS,
     rights::TESTS,
+    doctor::TESTS,
     spin::TESTS,
     memory::TESTS,
 ];

@@ -12,8 +12,8 @@ table![the_capabilities_that_the_message_names_are_enough, a_capability_that_is_
 const AS_NOBODY: &str = "setpriv --reuid=65534 --regid=65534 --clear-groups";
 
 /// Without which nothing can be attached; cap_sys_ptrace is for processes of
-/// others only.
-const NEEDED: [&str; 4] = ["cap_bpf", "cap_perfmon", "cap_syslog", "cap_dac_read_search"];
+/// others only, cap_dac_read_search for those and for what kprobes need of tracefs.
+const NEEDED: [&str; 3] = ["cap_bpf", "cap_perfmon", "cap_syslog"];
 
 /// The list in the line that the message gives for `setcap`.
 fn named(bench: &Bench) -> anyhow::Result<String> {
