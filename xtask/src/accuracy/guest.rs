@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use serde_json::Value;
 
 use super::data::{Sample, Truth};
 use super::judge::Evidence;
@@ -55,11 +56,21 @@ pub fn make(bench: &Bench, spec: &Spec) -> anyhow::Result<(Evidence, bool)> {
     let [report, stress, truth, samples] = FILES;
     let evidence = Evidence {
         report: serde_json::from_str(&read(report)?).context("the report")?,
-        stress: serde_json::from_str(&read(stress)?).context("stress's result")?,
+        stress: result(&read(stress)?)?,
         truth: Truth::parse(&read(truth)?)?,
         samples: Sample::parse_all(&read(samples)?).context("a sample")?,
     };
     Ok((evidence, again))
+}
+
+/// The result of stress, among what else may be on stderr.
+fn result(text: &str) -> anyhow::Result<Value> {
+    let json: Vec<_> = text
+        .lines()
+        .skip_while(|line| *line != "{")
+        .take_while(|line| !line.starts_with("uepoll: "))
+        .collect();
+    serde_json::from_str(&json.join("\n")).with_context(|| format!("stress's result: {text}"))
 }
 
 /// What the guest's shell does.
@@ -69,7 +80,9 @@ fn script(spec: &Spec, uepoll: &Path, share: &Path) -> String {
     let load = format!("{uepoll} {} --ground-truth {truth}", spec.stress_words());
     let watch = format!("UEPOLL_SAMPLES={samples} {uepoll} {}", spec.profile_words());
     if !spec.high_resolution() {
-        return format!("{watch} -- sh -c 'exec {load} >{stress}' >{report}");
+        // No shell between the two: the tool listens to the probe of the program
+        // that it starts. A command's stdout goes to stderr.
+        return format!("{watch} -- {load} >{report} 2>{stress}");
     }
     // The ring has to exist before it can be named.
     format!(
@@ -93,6 +106,13 @@ fn script(spec: &Spec, uepoll: &Path, share: &Path) -> String {
 mod tests {
     use super::*;
     use crate::accuracy::plan;
+
+    #[test]
+    fn the_result_is_found_among_what_the_tool_says() {
+        let text = "uepoll: a word before\n{\n  \"a\": 1\n}\nuepoll: and one after\n";
+        assert_eq!(result(text).unwrap()["a"], 1);
+        assert!(result("uepoll: no result\n").is_err());
+    }
 
     #[test]
     fn the_scripts_are_ones_that_a_shell_takes() {

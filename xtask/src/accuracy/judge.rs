@@ -51,8 +51,11 @@ pub enum Width {
     /// As narrow as is useful.
     Useful,
     /// Wider, where snapshots are rarer than the true median: what the report
-    /// names to narrow them, or says that it reached.
+    /// names to narrow them.
     Named(String),
+    /// Wider in high-resolution mode: the gap between two reads of head that the
+    /// report states explains it.
+    Reached(String),
     /// Wider, and that should not be.
     Wide,
     /// Too few samples for any percentile.
@@ -116,7 +119,7 @@ pub fn judge(spec: &Spec, evidence: &Evidence) -> anyhow::Result<Verdict> {
     let spacing_ns = figures["snapshot_spacing_ns"].as_f64().context("no snapshot_spacing_ns")?;
     let width = widths(spec, &told, spacing_ns, report, ring);
     if width == Width::Wide {
-        failures.push("bounds are wider than useful, and nothing is named to narrow them".into());
+        failures.push(wide(&told, spacing_ns));
     }
     let lost = books(report, stress, truth, &mut failures)?;
     let published_share = published(spec, figures, stress, lost, &mut failures)?;
@@ -231,27 +234,41 @@ fn widths(
     ring: &Value,
 ) -> Width {
     let Some(median) = &told[0] else { return Width::Unknown };
-    let useful = USEFUL_WIDTHS.iter().all(|(index, times)| {
-        told[*index].as_ref().is_none_or(|told| {
-            told.width_ns().is_some_and(|width| width as f64 <= times * told.middle_ns())
-        })
+    let too_wide = USEFUL_WIDTHS.iter().filter_map(|(index, times)| {
+        let told = told[*index].as_ref()?;
+        let width_ns = told.width_ns().unwrap_or(i64::MAX);
+        (width_ns as f64 > times * told.middle_ns()).then_some(width_ns)
     });
-    if useful {
-        return Width::Useful;
+    let Some(widest_ns) = too_wide.max() else { return Width::Useful };
+    if spec.frequency == Frequency::Max {
+        // Nothing looks more often. A watch that is kept off its CPU says so,
+        // and nothing between two of its reads can be told more exactly.
+        let watch = &report["head_watch"];
+        return match (watch["longest_gap_ns"].as_i64(), watch["reads"].as_u64()) {
+            (Some(gap_ns), Some(reads)) if gap_ns >= widest_ns => {
+                Width::Reached(format!("head was read {reads} times, up to {gap_ns} ns apart"))
+            }
+            _ => Width::Wide,
+        };
     }
-    if spacing_ns <= median.middle_ns() {
-        return Width::Wide;
+    match ring["narrower"].as_str() {
+        Some(narrower) if spacing_ns > median.middle_ns() => Width::Named(narrower.to_owned()),
+        _ => Width::Wide,
     }
-    let watch = &report["head_watch"];
-    match (ring["narrower"].as_str(), spec.frequency) {
-        (Some(narrower), _) => Width::Named(narrower.to_owned()),
-        // Nothing looks more often: it says what it reached.
-        (None, Frequency::Max) if watch["longest_gap_ns"].is_u64() => Width::Named(format!(
-            "head was read {} times, at most {} ns apart",
-            watch["reads"], watch["longest_gap_ns"]
-        )),
-        (None, _) => Width::Wide,
+}
+
+/// The sentence for bounds that are wide and should not be.
+fn wide(told: &[Option<Told>; 3], spacing_ns: f64) -> String {
+    let mut sentence =
+        "bounds are wider than useful, and nothing explains or narrows them:".to_owned();
+    for (told, (name, _)) in told.iter().zip(PERCENTILES) {
+        if let Some(Told { truth_ns: (least, most), lo_ns, hi_ns }) = told {
+            let hi = hi_ns.map_or("none".to_owned(), |hi| hi.to_string());
+            sentence.push_str(&format!(" {name} {lo_ns}..{hi} ns (true {least}..{most}),"));
+        }
     }
+    sentence.push_str(&format!(" a snapshot each {spacing_ns:.0} ns"));
+    sentence
 }
 
 /// Books and losses; gives what was lost.

@@ -156,3 +156,19 @@ fn counts_must_be_equal_unless_something_was_lost_and_said_so() {
     evidence.report["rings"][0]["figures"]["spin_iterations"] = json!(41);
     assert!(failures_of(&spec, &evidence).contains("the probe told 41"));
 }
+
+#[test]
+fn a_watch_of_head_is_useful_or_its_own_gap_explains_the_width() {
+    let (mut spec, mut evidence) = honest();
+    spec.frequency = Frequency::Max;
+    assert_eq!(judge(&spec, &evidence).unwrap().width, Width::Useful);
+    let ring = &mut evidence.report["rings"][0];
+    ring["figures"]["residency_ns"]["percentiles"]["p50"]["hi"] = json!(40_000);
+    evidence.report["head_watch"] = json!({ "reads": 9, "longest_gap_ns": 30_000 });
+    assert!(failures_of(&spec, &evidence).contains("p50 3900..40000 ns (true 4900..5050)"));
+    evidence.report["head_watch"]["longest_gap_ns"] = json!(36_100);
+    let Width::Reached(reached) = judge(&spec, &evidence).unwrap().width else {
+        panic!("not reached")
+    };
+    assert_eq!(reached, "head was read 9 times, up to 36100 ns apart");
+}

@@ -44,8 +44,18 @@ fn write_page(
     )?;
     let passed =
         if summary.passed() { "**All claims hold.**" } else { "**A claim does not hold.**" };
-    let Summary { compared, outside, claims, violations, chance, failed, repeated, not_made } =
-        *summary;
+    let Summary {
+        compared,
+        outside,
+        claims,
+        violations,
+        chance,
+        failed,
+        repeated,
+        not_made,
+        watched,
+        watched_useful,
+    } = *summary;
     write!(
         page,
         "{passed} {} runs, {failed} with a failure, {not_made} not made; {repeated} started again \
@@ -61,7 +71,10 @@ fn write_page(
          - Widths: wherever the mean spacing of snapshots is no longer than the true median, the \
          printed bounds of the median are no wider than 3 times the true median, those of the 99th \
          percentile no wider than 8 times the true one. Elsewhere the report names what would \
-         narrow them (\"named\"), or, in high-resolution mode, what it reached.\n\
+         narrow them (\"named\"). A high-resolution run is either useful, or the longest gap \
+         between two reads of head, which the report states, is as long as the bounds are wide \
+         (\"reached\": the watch was kept off its CPU); {watched_useful} of {watched} are useful, \
+         and one at least must be.\n\
          - Books balance; nothing is lost, or the run says so (\"lost\").\n\
          - The bound of the empty ring is no less than the time that the consumer polled it, \
          less {STANDARD_ERRORS} standard errors of the sampler (a binomial share of its ticks). \
@@ -158,7 +171,7 @@ fn write_failures(page: &mut String, runs: &[Judged]) -> fmt::Result {
     };
     for Judged { spec, result, .. } in runs {
         let Ok(verdict) = result else { continue };
-        if let Width::Named(named) = &verdict.width {
+        if let Width::Named(named) | Width::Reached(named) = &verdict.width {
             line(page, spec.number, named)?;
         }
         if let Err(reason) = &verdict.spin_bound {
@@ -172,6 +185,7 @@ fn widths(width: &Width) -> &'static str {
     match width {
         Width::Useful => "useful",
         Width::Named(_) => "named",
+        Width::Reached(_) => "reached",
         Width::Wide => "WIDE",
         Width::Unknown => "-",
     }
