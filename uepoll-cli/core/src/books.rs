@@ -355,11 +355,7 @@ mod tests {
     fn a_sample_that_never_arrived_unbalances_the_books() {
         let counts = [(RingCounter::SampledDue, 10), (RingCounter::SampledLost, 4)];
         let ring = ring(&counts, (0, 0), (0, 0));
-        let told = |resolved| {
-            let mut told = RingCorrelated::default();
-            told.resolved = resolved;
-            told
-        };
+        let told = |resolved| RingCorrelated { resolved, ..RingCorrelated::default() };
         assert_eq!(samples_equation(&ring, &told(6)).balance, Balance::Balanced);
         let short = samples_equation(&ring, &told(5));
         assert_eq!(short.balance, Balance::Unbalanced);

@@ -46,6 +46,18 @@ pub enum Attached {
     Missing,
 }
 
+impl Attached {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Kprobe,
+        Self::Fentry,
+        Self::Tracepoint,
+        Self::PerfClock,
+        Self::Iterator,
+        Self::Missing,
+    ];
+}
+
 /// One row of the probe plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanRow {

@@ -3,9 +3,10 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::capture::Attached;
 use crate::figures::{FIGURES, Kind, Unit};
 use crate::quantile::Percentile;
-use crate::render::json::SCHEMA;
+use crate::render::json::{SCHEMA, attached};
 use crate::report::LOSS_KINDS;
 
 /// `docs/figures.md`.
@@ -34,8 +35,9 @@ pub fn figures_page() -> String {
     }
     out.push_str(
         "\n## Loss\n\n\
-         Under `loss.kinds`, for the whole run; `null` where the kernel does not tell. While one\n\
-         that matters for a count is not 0, the count is a lower bound and stands in `at_least`.\n\n\
+         Under `loss.kinds`, for all rings together; `null` where the kernel does not\n\
+         tell. While one that matters for a count is not 0, the count is a lower bound\n\
+         and stands in `at_least`.\n\n\
          | kind | what was missed |\n|---|---|\n",
     );
     for (key, what) in LOSS_KINDS {
@@ -43,7 +45,7 @@ pub fn figures_page() -> String {
     }
     out.push_str(
         "\n## Cost\n\n\
-         Under `cost`, for the whole run.\n\n\
+         Under `cost`.\n\n\
          | key | what it is |\n|---|---|\n\
          | `own_cpu_share` | CPU time of uepoll's own process, as a share of one CPU |\n\
          | `program_bodies_cpu_share` | time in the program bodies while BPF statistics were on, as \
@@ -95,9 +97,7 @@ pub fn report_schema() -> Json {
             "plan": list(object(&[
                 ("point", text("what is observed")),
                 ("symbol", text("kernel symbol or tracepoint")),
-                ("attached", json!({
-                    "enum": ["kprobe", "fentry", "tracepoint", "perf_clock", null],
-                })),
+                ("attached", json!({ "enum": Attached::ALL.map(attached) })),
                 ("why_not_better", or_null(text("why not the better way"))),
                 ("lost", or_null(text("what is lost by that"))),
             ])),

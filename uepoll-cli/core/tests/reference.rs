@@ -8,7 +8,7 @@ use std::path::Path;
 
 use fixture::{busy_ring, capture, told, with_hostile_names, with_loss};
 use serde_json::Value as Json;
-use uepoll_core::capture::HeadWatch;
+use uepoll_core::capture::{Attached, HeadWatch};
 use uepoll_core::correlate::Correlated;
 use uepoll_core::reference::{figures_page, report_schema};
 use uepoll_core::render::json;
@@ -55,7 +55,13 @@ fn every_kind_of_report_is_what_the_schema_says() {
     unknown.last = None;
     unknown.consumers.clear();
     unknown.histograms = None;
+    let mut every_way = capture(vec![busy_ring(0)]);
+    for (row, attached) in every_way.plan.iter_mut().zip(Attached::ALL) {
+        row.attached = attached;
+    }
+    assert_eq!(every_way.plan.len(), Attached::ALL.len());
     for (capture, told) in [
+        (every_way, told(0)),
         (capture(vec![busy_ring(0)]), told(0)),
         (capture(vec![]), nothing.clone()),
         (with_loss(capture(vec![busy_ring(0), busy_ring(1)])), told(1)),

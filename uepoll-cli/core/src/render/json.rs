@@ -104,7 +104,8 @@ pub fn document(report: &Report) -> Json {
     })
 }
 
-fn attached(attached: Attached) -> Json {
+/// How something was attached, null if it was not.
+pub(crate) fn attached(attached: Attached) -> Json {
     match attached {
         Attached::Kprobe => json!("kprobe"),
         Attached::Fentry => json!("fentry"),

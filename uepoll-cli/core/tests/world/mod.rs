@@ -213,7 +213,7 @@ impl World {
                 let interval = self.interval_at(truth.add_entry_ns);
                 let position = self.first.wrapping_add(next as u32);
                 let shift = self.shifts[interval as usize];
-                let chosen = (position.wrapping_mul(0x9e37_79b1) >> 1) % (1 << shift) == 0;
+                let chosen = (position.wrapping_mul(0x9e37_79b1) >> 1).is_multiple_of(1 << shift);
                 // An interval that has ended takes no more.
                 if chosen && pending.len() < TABLE && interval as usize >= ended {
                     pending.push_back((resolved(position, truth, shift, interval), false));
