@@ -36,7 +36,7 @@ fn whatever_is_not_right_comes_with_what_to_do() {
     let told = told(&doctor(&["--json"]));
     for check in told["checks"].as_array().expect("checks") {
         let wrong = ["degraded", "missing"].contains(&check["verdict"].as_str().expect("a word"));
-        assert_eq!(wrong, check["do"].is_string(), "{check}");
+        assert!(!wrong || check["do"].is_string(), "{check}");
     }
     for point in told["points"].as_array().expect("points") {
         assert_eq!(point["lost"].is_string(), point["do"].is_string(), "{point}");

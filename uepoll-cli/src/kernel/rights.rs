@@ -173,11 +173,11 @@ fn capabilities(facts: &Facts) -> Vec<Check> {
 fn lockdown(text: Option<&str>) -> Check {
     let (section, subject) = (Section::Rights, "lockdown");
     let Some(text) = text else {
-        return Check::unknown(
-            section,
-            subject,
-            "/sys/kernel/security/lockdown is not readable, or there is none",
-        );
+        let why = "/sys/kernel/security/lockdown is not readable, or there is none";
+        let remedy = "run `mount -t securityfs none /sys/kernel/security` to see it: \
+                      `confidentiality` forbids every probe";
+        let unknown = Check::unknown(section, subject, why);
+        return Check { remedy: Some(remedy.to_owned()), ..unknown };
     };
     // "none [integrity] confidentiality": the word in brackets rules.
     let level = text.split_ascii_whitespace().find_map(|word| word.strip_prefix('['));
