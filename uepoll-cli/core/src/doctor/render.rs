@@ -4,8 +4,8 @@
 use serde_json::{Value as Json, json as object};
 
 use super::{Check, Examination, Fitness, PointCheck, Section, Series, Trial, Verdict};
-use crate::capture::{Attached, Protocol};
-use crate::render::json::ascii;
+use crate::capture::Protocol;
+use crate::render::json::{ascii, attached};
 use crate::render::text::WIDTH;
 use crate::render::{Charset, escaped};
 
@@ -133,7 +133,8 @@ impl Lines {
 
     fn point(&mut self, point: &PointCheck, verdict: Verdict, common_why: Option<&str>) {
         let row = &point.row;
-        let way = attached(row.attached).unwrap_or("-");
+        let way = attached(row.attached);
+        let way = way.as_str().unwrap_or("-");
         let word = match verdict {
             Verdict::Unknown => "not tried",
             verdict => verdict.word(),
@@ -168,17 +169,6 @@ fn common_why(points: &[PointCheck]) -> Option<&str> {
     let first = all.next()?;
     let others: Vec<&str> = all.collect();
     (!others.is_empty() && others.iter().all(|why| *why == first)).then_some(first)
-}
-
-fn attached(attached: Attached) -> Option<&'static str> {
-    match attached {
-        Attached::Kprobe => Some("kprobe"),
-        Attached::Fentry => Some("fentry"),
-        Attached::Tracepoint => Some("tracepoint"),
-        Attached::PerfClock => Some("perf_clock"),
-        Attached::Iterator => Some("iterator"),
-        Attached::Missing => None,
-    }
 }
 
 /// The whole examination for programs: one JSON document in ASCII, ends with a
