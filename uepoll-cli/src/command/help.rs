@@ -2,6 +2,7 @@
 //! the interface, or the help of a verb. The definitions are uepoll-core's.
 
 use anyhow::Context;
+use uepoll_core::figures::FIGURES;
 use uepoll_core::help;
 
 use crate::exit::{self, Usage};
@@ -42,7 +43,10 @@ fn text_of(topic: &str, command: &mut clap::Command) -> anyhow::Result<String> {
         return Ok(text);
     }
     let verbs = command.get_subcommands().map(|verb| verb.get_name().to_owned());
-    let known: Vec<String> = help::topics().into_iter().chain(verbs).collect();
+    // A figure's bare name is nearer to what people type than its key, which
+    // ends with a unit.
+    let names = FIGURES.iter().map(|figure| figure.name.to_owned());
+    let known: Vec<String> = names.chain(help::topics()).chain(verbs).collect();
     Err(Usage(unknown(topic, &known)).into())
 }
 
@@ -75,8 +79,14 @@ fn nearest<'a>(topic: &str, known: &'a [String]) -> Vec<&'a str> {
         .collect();
     // Stable: names as near as each other stay in their order.
     near.sort_by_key(|(distance, _)| *distance);
-    near.dedup();
-    near.into_iter().take(OFFERED).map(|(_, name)| name).collect()
+    let mut names: Vec<&str> = Vec::new();
+    for (_, name) in near {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.truncate(OFFERED);
+    names
 }
 
 /// The list of topics, as columns of at most 80.
@@ -112,6 +122,8 @@ mod tests {
         assert_eq!(nearest("estale", &known), ["ESTALE"]);
         assert_eq!(nearest("latency", &known), ["publish_latency"]);
         assert_eq!(nearest("porfile", &known), ["profile"]);
+        let twice = [known.clone(), known.clone()].concat();
+        assert_eq!(nearest("residancy", &twice), ["residency"]);
         assert!(nearest("weather", &known).is_empty());
         assert!(nearest("", &known).is_empty());
     }
