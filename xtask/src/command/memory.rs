@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::test::{build_programs, build_release};
 use crate::vm_tests::Bench;
-use crate::vm_tests::memory::{IDLE, Taken, check, measure, places, stated};
+use crate::vm_tests::memory::{IDLE, TOLERANCE, Taken, check, function, measure, places, stated};
 use crate::{kernel, paths, setup};
 
 /// Processors of the guests.
@@ -72,6 +72,21 @@ fn mib(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / f64::from(1 << 20))
 }
 
+/// What the numbers mean, and the function that they are checked against.
 fn head() -> String {
-    String::from("# Memory\n")
+    format!(
+        "# Memory\n\nWritten by `cargo xtask memory`: one busy ring beside rings in which nothing \
+         happens, all of them there before `uepoll profile` attaches, in the virtual machine.\n\n\
+         Memory of the maps is a function of rings and CPUs, and of nothing that happens:\n\n\
+         ```\n{}\n```\n\n\
+         A run has {} places for rings, or four times as many, and so on, until those that it \
+         finds fill no more than half of them. A ring for which there is no place is counted as \
+         lost. Sizes in MiB; *stated* is the function, and \
+         what was measured is within {:.0} % of it, or this page is not written.\n\n\
+         | CPUs | rings | places | maps | stated | programs | process |\n\
+         |---|---|---|---|---|---|---|\n",
+        function(),
+        places(0),
+        100.0 * TOLERANCE
+    )
 }

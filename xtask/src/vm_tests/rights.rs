@@ -46,8 +46,8 @@ fn a_capability_that_is_missing_is_named(bench: &Bench) -> anyhow::Result<()> {
         let others: Vec<_> = list.split(',').filter(|name| *name != missing).collect();
         ensure!(others.len() < list.split(',').count(), "{missing} is not in {list}");
         script += &format!(
-            "setcap {}+ep /run/uepoll && {AS_NOBODY} /run/uepoll profile -d 1 2>&1; \
-             echo \"status $?\"\n",
+            "setcap {}+ep /run/uepoll && {AS_NOBODY} /run/uepoll profile -d 1 \
+             --probe-kind kprobe 2>&1; echo \"status $?\"\n",
             others.join(",")
         );
     }
