@@ -5,11 +5,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use uepoll_common::counter::{HOST_COUNTERS, RING_COUNTERS};
+use uepoll_common::counter::{HOST_COUNTERS, RING_COUNTERS, RING_HISTOGRAMS};
+use uepoll_common::hist::RawHistogram;
 use uepoll_common::record::Record;
 use uepoll_core::capture::{
-    Attached, Capture, Consumer, Cost, Holder, Host, HostCounters, LastState, Loss, Owner, PlanRow,
-    Protocol, RingCapture, RingCounters,
+    Attached, Capture, Consumer, Cost, HeadWatch, Holder, Host, HostCounters, LastState, Loss,
+    Owner, PlanRow, Protocol, RingCapture, RingCounters,
 };
 use uepoll_core::correlate::Correlator;
 use uepoll_core::quantile::Percentile;
@@ -115,7 +116,13 @@ fn capture(input: &mut Input<'_>, interval: u32) -> Capture {
         duration_ns: input.long(),
         sampler_hz: input.int(),
         rings,
-        head_watch: None,
+        head_watch: Some(HeadWatch {
+            ring: Some(0),
+            reads: input.long(),
+            watched_ns: input.long(),
+            longest_gap_ns: input.long(),
+            ended: Some(input.name()),
+        }),
         host_counters: HostCounters([input.long(); HOST_COUNTERS]),
         loss: Loss {
             recursion_misses: input.long(),
@@ -129,6 +136,14 @@ fn capture(input: &mut Input<'_>, interval: u32) -> Capture {
             statistics_on_ns: input.long(),
         },
     }
+}
+
+fn histograms(input: &mut Input<'_>) -> Option<Box<[RawHistogram; RING_HISTOGRAMS]>> {
+    let mut all = vec![RawHistogram::EMPTY; RING_HISTOGRAMS];
+    for _ in 0..input.byte() {
+        all[usize::from(input.byte()) % RING_HISTOGRAMS].record(input.long());
+    }
+    all.try_into().ok()
 }
 
 fn ring(input: &mut Input<'_>, number: u32) -> RingCapture {
@@ -155,7 +170,7 @@ fn ring(input: &mut Input<'_>, number: u32) -> RingCapture {
         closed: input.byte() % 2 == 0,
         created: input.byte() % 2 == 0,
         counters,
-        histograms: None,
+        histograms: histograms(input),
         sample_shift: input.int(),
     }
 }

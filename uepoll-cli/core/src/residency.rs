@@ -219,22 +219,26 @@ impl Residency {
         })
     }
 
-    /// Share of the samples' weight, by lower and by upper end, that lies in
-    /// `[from_ns, to_ns)`; unconsumed positions are in no interval of upper ends.
-    pub fn shares_between(&self, from_ns: u64, to_ns: u64) -> (f64, f64) {
-        if self.total_weight == 0 || to_ns <= from_ns {
-            return (0.0, 0.0);
+    /// Weight of the samples, by lower and by upper end, that lie between each
+    /// power of four and the next, 0 among the first; unconsumed positions have
+    /// no upper end.
+    pub fn weights_by_powers_of_four(&self) -> [(u64, u64); 32] {
+        let mut weights = [(0u64, 0u64); 32];
+        let power = |value: u64| value.checked_ilog2().unwrap_or(0) as usize / 2;
+        for bucket in self.lower.iter_recorded() {
+            let weight = &mut weights[power(bucket.value_iterated_to())].0;
+            *weight = weight.saturating_add(bucket.count_at_value());
         }
-        let total = self.total_weight as f64;
-        let share = |histogram: &Histogram<u64>| {
-            let inside = histogram
-                .iter_recorded()
-                .filter(|v| (from_ns..to_ns).contains(&v.value_iterated_to()))
-                .map(|v| v.count_since_last_iteration())
-                .fold(0u64, u64::saturating_add);
-            inside as f64 / total
-        };
-        (share(&self.lower), share(&self.upper))
+        for bucket in self.upper.iter_recorded() {
+            let weight = &mut weights[power(bucket.value_iterated_to())].1;
+            *weight = weight.saturating_add(bucket.count_at_value());
+        }
+        weights
+    }
+
+    /// Weight of all samples.
+    pub fn total_weight(&self) -> u64 {
+        self.total_weight
     }
 }
 

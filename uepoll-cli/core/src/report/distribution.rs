@@ -1,6 +1,8 @@
 //! Distributions as a report holds them: percentiles as bounds, with exact
 //! count, sum and maximum where the kernel side counted every value.
 
+use std::ops::Range;
+
 use uepoll_common::hist::{BUCKETS, RawHistogram, bucket_floor};
 
 use crate::quantile::{Bounds, Percentile};
@@ -101,18 +103,23 @@ impl IntervalDistribution {
 }
 
 /// Power of four at which the first bar ends: 1 us.
-const FIRST_BAR: u32 = 5;
+const FIRST_BAR: usize = 5;
 
 /// Bars by powers of four from 0 to 2^64 nanoseconds, empty ends cut off.
 fn bars(residency: &Residency) -> Vec<Bar> {
-    let mut bars: Vec<Bar> = (FIRST_BAR - 1..32)
-        .map(|power| {
-            let from_ns = if power < FIRST_BAR { 0 } else { 1u64 << (2 * power) };
-            let to_ns = 1u64.checked_shl(2 * (power + 1)).unwrap_or(u64::MAX);
-            let (lower_share, upper_share) = residency.shares_between(from_ns, to_ns);
-            Bar { from_ns, to_ns, lower_share, upper_share }
-        })
-        .collect();
+    let weights = residency.weights_by_powers_of_four();
+    let share = |of: fn(&(u64, u64)) -> u64, powers: Range<usize>| {
+        let weight = weights[powers].iter().map(of).fold(0, u64::saturating_add);
+        weight as f64 / residency.total_weight().max(1) as f64
+    };
+    let bar = |powers: Range<usize>| Bar {
+        from_ns: if powers.start == 0 { 0 } else { 1 << (2 * powers.start) },
+        to_ns: 1u64.checked_shl(2 * powers.end as u32).unwrap_or(u64::MAX),
+        lower_share: share(|(lower, _)| *lower, powers.clone()),
+        upper_share: share(|(_, upper)| *upper, powers),
+    };
+    let mut bars = vec![bar(0..FIRST_BAR)];
+    bars.extend((FIRST_BAR..weights.len()).map(|power| bar(power..power + 1)));
     let filled = |bar: &Bar| bar.lower_share > 0.0 || bar.upper_share > 0.0;
     let Some(last) = bars.iter().rposition(filled) else { return Vec::new() };
     bars.truncate(last + 1);

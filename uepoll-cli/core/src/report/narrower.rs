@@ -57,7 +57,7 @@ pub(super) fn advice(
         Some(owner) if owner.fd >= 0 => format!("-F max -r {}:{}", owner.pid, owner.fd),
         _ => "-F max -r PID:FD".into(),
     };
-    let remedy = match frequency(lo_ns, hi_ns, capture) {
+    let remedy = match frequency((lo_ns, hi_ns), capture.host.cpus, capture.sampler_hz) {
         Some(hz) => format!("-F {hz} would narrow them, {watch} most"),
         None => format!("{watch} would narrow them"),
     };
@@ -76,13 +76,12 @@ fn wide(bounds: Bounds, widths: u64) -> Option<(u64, u64)> {
 /// The first frequency whose ticks, on all CPUs together, are no further apart
 /// than what is to be told apart; `None` if the most that `-F` takes is not
 /// enough, or is in use already.
-fn frequency(lo_ns: u64, hi_ns: u64, capture: &Capture) -> Option<u32> {
+fn frequency((lo_ns, hi_ns): (u64, u64), cpus: u32, sampler_hz: u32) -> Option<u32> {
     // The truth lies between the two: an eighth of the upper is as good a
     // guess as any where the lower says nothing.
     let wanted_ns = lo_ns.max(hi_ns / 8).max(1);
-    let cpus = u64::from(capture.host.cpus.max(1));
-    FREQUENCIES.into_iter().filter(|hz| *hz > capture.sampler_hz).find(|hz| {
-        let ticks = u64::from(*hz).saturating_mul(cpus);
+    FREQUENCIES.into_iter().filter(|hz| *hz > sampler_hz).find(|hz| {
+        let ticks = u64::from(*hz).saturating_mul(u64::from(cpus.max(1)));
         1_000_000_000 / ticks <= wanted_ns
     })
 }
@@ -90,6 +89,20 @@ fn frequency(lo_ns: u64, hi_ns: u64, capture: &Capture) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_named_frequency_is_the_lowest_whose_ticks_are_close_enough() {
+        let millisecond = 1_000_000;
+        assert_eq!(frequency((2 * millisecond, 20 * millisecond), 1, 199), Some(499));
+        assert_eq!(frequency((millisecond, 4 * millisecond), 2, 199), Some(997));
+        assert_eq!(frequency((millisecond, 4 * millisecond), 4, 199), Some(499));
+        // Nothing is known from below: an eighth of the upper end.
+        assert_eq!(frequency((0, 5 * millisecond), 2, 199), Some(997));
+        // Only what is more than is in use already.
+        assert_eq!(frequency((0, 5 * millisecond), 2, 997), Some(1999));
+        // Closer than -F reaches: the head has to be watched.
+        assert_eq!(frequency((5000, 80_000), 2, 199), None);
+    }
 
     #[test]
     fn bounds_are_wide_by_their_own_lower_end_and_never_below_what_can_be_told_apart() {
