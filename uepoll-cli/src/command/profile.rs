@@ -20,8 +20,7 @@ use crate::source::live::{Filter, Live, LiveOptions};
 
 /// Options of `uepoll profile`
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "Rings of forked children belong to their parent's under -p. \
-    -F max: see `uepoll help residency`.")]
+#[command(after_help = "What makes bounds narrower: `uepoll help bounds`.")]
 pub struct Args {
     #[command(flatten)]
     watch: WatchOptions,
