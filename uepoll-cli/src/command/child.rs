@@ -1,12 +1,15 @@
 //! A command that is forked first and executed later, so that everything can
 //! be attached to it before its first instruction. Nothing is attached here.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io::{self, PipeWriter, Read, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::ptr;
 use std::thread::JoinHandle;
 
 use rustix::fs::{Gid, Uid};
@@ -71,6 +74,10 @@ impl Held {
         let (mut pid_reader, pid_writer) = io::pipe().map_err(prepare)?;
         let mut command = Command::new(program);
         command.args(arguments).stdout(Stdio::from(io::stderr()));
+        if let Some(caller) = &caller {
+            // What sudo set for root: a program would look for its files there.
+            command.envs(caller.variables());
+        }
         let gate_fd = gate.as_raw_fd();
         let hold = move || {
             // Written whole: four bytes are far below PIPE_BUF.
@@ -117,6 +124,9 @@ impl Held {
     }
 }
 
+/// Longer entries of the user database than this are none.
+const LONGEST_ENTRY: usize = 1 << 20;
+
 /// The byte that opens the gate.
 const GO: u8 = 1;
 
@@ -145,6 +155,8 @@ struct Caller {
     uid: Uid,
     gid: Gid,
     groups: Vec<Gid>,
+    /// As sudo tells it.
+    name: Option<String>,
 }
 
 impl Caller {
@@ -161,14 +173,25 @@ impl Caller {
     fn named_by(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let number = |name| variable(name)?.parse::<u32>().ok();
         let (uid, gid) = (number("SUDO_UID")?, number("SUDO_GID")?);
-        let groups = variable("SUDO_USER")
-            .and_then(|user| groups_of(&user, gid))
-            .unwrap_or_else(|| vec![gid]);
+        let name = variable("SUDO_USER");
+        let groups = name.as_deref().and_then(|user| groups_of(user, gid));
+        let groups = groups.unwrap_or_else(|| vec![gid]);
         Some(Self {
             uid: Uid::from_raw(uid),
             gid: Gid::from_raw(gid),
             groups: groups.into_iter().map(Gid::from_raw).collect(),
+            name,
         })
+    }
+
+    /// The variables that name a user, as far as they are known.
+    fn variables(&self) -> Vec<(&'static str, OsString)> {
+        let name = self.name.as_deref().map(OsString::from);
+        let home = home_of(self.uid.as_raw());
+        [("USER", name.clone()), ("LOGNAME", name), ("HOME", home)]
+            .into_iter()
+            .filter_map(|(variable, value)| Some((variable, value?)))
+            .collect()
     }
 
     /// Makes this process theirs. For a process with one thread, as after fork.
@@ -178,6 +201,38 @@ impl Caller {
         rustix::thread::set_thread_res_uid(self.uid, self.uid, self.uid)?;
         Ok(())
     }
+}
+
+/// Home of a user, `None` if the system does not know them.
+fn home_of(uid: u32) -> Option<OsString> {
+    let mut strings = vec![0; 1024];
+    while strings.len() <= LONGEST_ENTRY {
+        let mut entry = MaybeUninit::<libc::passwd>::uninit();
+        let mut found = ptr::null_mut();
+        // SAFETY: `entry` and `found` are ours and writable, and `strings` has
+        // the length that is told; the call writes nowhere else.
+        let error = unsafe {
+            libc::getpwuid_r(
+                uid,
+                entry.as_mut_ptr(),
+                strings.as_mut_ptr(),
+                strings.len(),
+                &mut found,
+            )
+        };
+        if error == libc::ERANGE {
+            strings.resize(strings.len() * 4, 0);
+            continue;
+        }
+        if error != 0 || found.is_null() {
+            return None;
+        }
+        // SAFETY: the call gave an entry, whose strings end with NUL and lie in
+        // `strings`, which is alive until the copy is made.
+        let home = unsafe { CStr::from_ptr((*found).pw_dir) };
+        return Some(OsStr::from_bytes(home.to_bytes()).to_owned());
+    }
+    None
 }
 
 /// Every group of a user, `None` if the system does not know them.
@@ -237,6 +292,19 @@ mod tests {
         let held = Held::fork_as(&words, Some(caller.expect("all three are there"))).expect("fork");
         let status = held.release().expect("sh exists").wait().expect("it ends");
         assert!(status.success(), "{status}: the command ran as somebody else");
+    }
+
+    #[test]
+    fn under_sudo_the_command_finds_the_calling_users_home() {
+        let Some(home) = home_of(0) else { return };
+        let caller = Caller::named_by(|name| {
+            Some(if name == "SUDO_USER" { "root" } else { "0" }.to_owned())
+        });
+        let variables = caller.expect("all three are there").variables();
+        let root = OsString::from("root");
+        assert_eq!(variables, [("USER", root.clone()), ("LOGNAME", root), ("HOME", home)]);
+        // The last number is nobody's: (uid_t)-1 is no user.
+        assert_eq!(home_of(u32::MAX), None);
     }
 
     #[test]
