@@ -13,7 +13,7 @@ use uepoll_core::correlate::Correlator;
 use uepoll_core::quantile::{LEVEL, Percentile};
 use uepoll_core::residency::{Interval, Residency, interval_of, narrow};
 
-use world::{Random, Sent, World, worlds};
+use world::{Random, STEADY_BUSY_NS, Sent, World, worlds};
 
 /// A ring that chose so many samples and lost so many of them.
 fn ring(due: u64, lost: u64) -> RingCapture {
@@ -168,18 +168,21 @@ proptest! {
     #[test]
     fn what_was_in_the_ring_before_is_never_said_to_be_older_than_it_is(world in worlds()) {
         let mut correlator = Correlator::default();
+        let mut looks = Vec::new();
         for sent in world.told() {
             if let Sent::Snapshot(snapshot) = sent {
                 correlator.push(&Record::Snapshot(snapshot));
+                looks.push(snapshot);
             }
         }
         let Some(before) = correlator.finish().rings.remove(&0).and_then(|ring| ring.before) else {
             return Ok(());
         };
-        // The last of them left no earlier than it is said to have been there.
-        let there_ns = world.end_ns - world.begin_ns;
-        prop_assert!(before.age_at_least_ns <= there_ns);
-        prop_assert!(before.left <= before.positions);
+        let first = looks.iter().min_by_key(|look| look.before_ns).expect("one told of it");
+        prop_assert_eq!(before.positions, first.tail.wrapping_sub(first.head));
+        let newest = world.truth(first.tail.wrapping_sub(1));
+        prop_assert!(before.age_at_least_ns <= newest.passed_last_ns.saturating_sub(first.after_ns));
+        prop_assert!(before.left == 0 || newest.passed_last_ns > looks[looks.len() - 1].before_ns);
     }
 
     #[test]
@@ -213,6 +216,39 @@ proptest! {
             prop_assert_eq!(of(&clean), of(&dirty));
         }
     }
+}
+
+/// Where head is looked at no less often than events stay.
+#[test]
+fn bounds_are_useful_where_looks_are_close_enough() {
+    let mut tried = 0;
+    for seed in 0..20 {
+        let world = World::new(u32::MAX - 2000, 1, 1, 6000, seed, STEADY_BUSY_NS);
+        let records: Vec<Resolved> = world.told().iter().filter_map(Sent::resolved).collect();
+        let mut residency = Residency::default();
+        let mut truths = Vec::new();
+        for record in &records {
+            residency.push(interval_of(record).expect("one consumer makes no anomaly"));
+            let truth = world.truth(record.position);
+            truths.push(truth.passed_first_ns - truth.published_ns);
+        }
+        truths.sort_unstable();
+        for (percentile, widths) in [(Percentile::P50, 3), (Percentile::P99, 8)] {
+            let truth = truths[(truths.len() as f64 * percentile.fraction()).ceil() as usize - 1];
+            let median = truths[truths.len() / 2];
+            let Some(bounds) = residency.percentile(percentile) else { continue };
+            if world.spacing_ns() > median {
+                continue;
+            }
+            tried += 1;
+            let hi = bounds.hi.expect("nearly all are consumed");
+            assert!(
+                hi - bounds.lo <= widths * truth,
+                "seed {seed}: {percentile:?} {bounds:?} {truth}"
+            );
+        }
+    }
+    assert!(tried >= 20, "only {tried} were close enough");
 }
 
 /// Weights follow the rate: while few come all are chosen, then 1 in 8.

@@ -7,6 +7,9 @@ use std::fmt;
 use proptest::prelude::*;
 use uepoll_common::record::{Resolved, Snapshot};
 
+/// What an event may take a consumer that keeps up, but not at once.
+pub const STEADY_BUSY_NS: u64 = 4000;
+
 /// Places for pending positions.
 const TABLE: usize = 64;
 
@@ -81,9 +84,10 @@ pub struct World {
 /// Worlds near the wrap of positions as well as far from it.
 pub fn worlds() -> impl Strategy<Value = World> {
     let first = prop_oneof![any::<u32>(), (u32::MAX - 300)..=u32::MAX];
-    (first, 1u32..=2, 1usize..4, 50u64..500, any::<u64>(), any::<bool>()).prop_map(
-        |(first, consumers, intervals, events, seed, fast)| {
-            World::new(first, consumers, intervals, events, seed, fast)
+    let busy_ns = prop_oneof![Just(500u64), Just(STEADY_BUSY_NS), Just(12_000)];
+    (first, 1u32..=2, 1usize..4, 50u64..500, any::<u64>(), busy_ns).prop_map(
+        |(first, consumers, intervals, events, seed, busy_ns)| {
+            World::new(first, consumers, intervals, events, seed, busy_ns)
         },
     )
 }
@@ -101,19 +105,19 @@ impl fmt::Debug for World {
 }
 
 impl World {
-    fn new(
+    /// As many events, each of which takes a consumer up to `busy_ns`.
+    pub fn new(
         first: u32,
         consumers: u32,
         intervals: usize,
         events: u64,
         seed: u64,
-        fast: bool,
+        busy_ns: u64,
     ) -> Self {
         let mut random = Random(seed);
         let begin_ns = 1_000_000;
         let mut now = begin_ns;
         let mut consumer_ns = begin_ns;
-        let busy_ns = if fast { 500 } else { 12_000 };
         let (mut truths, mut heads, mut looks) = (Vec::new(), Vec::new(), Vec::new());
         for n in 0..events {
             // Adds follow each other: ep->lock is a spinlock.
@@ -161,6 +165,11 @@ impl World {
 
     pub fn truth(&self, position: u32) -> &Truth {
         &self.truths[position.wrapping_sub(self.first) as usize]
+    }
+
+    /// Mean time between two looks.
+    pub fn spacing_ns(&self) -> u64 {
+        (self.end_ns - self.begin_ns) / self.looks.len() as u64
     }
 
     pub fn intervals(&self) -> usize {
