@@ -7,9 +7,9 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 
-use object::{Endianness, ReadCache, ReadRef};
 use object::elf::{EM_X86_64, FileHeader64, PF_X, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable};
+use object::{Endianness, ReadCache, ReadRef};
 use uepoll_common::consumer::spin_probe::{ARGUMENTS, NAME, PROVIDER};
 
 /// Type of the notes that name probes.
@@ -22,25 +22,26 @@ const BASE_SECTION: &[u8] = b".stapsdt.base";
 /// its compiler put the spin loop, a few at most.
 const MOST_PROBES: usize = 64;
 
+/// A section of notes that is larger is not looked into: each of ours takes 80
+/// bytes.
+const MOST_NOTE_BYTES: u64 = 1 << 20;
+/// A program with more sections is not looked into.
+const MOST_SECTIONS: usize = 1 << 16;
+
 type Header = FileHeader64<Endianness>;
 
-/// As [`spin_probes`], of a file of which only what is needed is read: programs
-/// are large, their notes are not.
-pub fn spin_probes_of(file: File) -> Vec<u64> {
-    let cache = ReadCache::new(file);
-    offsets(&cache).unwrap_or_default().into_iter().collect()
-}
-
-/// Offsets in the file `elf`, ascending, at which its spin probes are; none if
-/// it has none, or is no x86-64 program. At most 64.
+/// Offsets in the program `file`, ascending, at which its spin probes are; none
+/// if it has none, or is no x86-64 program. At most 64. Only what is needed is
+/// read: programs are large, their notes are not.
 ///
 /// A probe counts if its note is by `stapsdt`, its provider, name and argument
 /// string are exactly those of `uepoll_common`'s consumer, and its address is
 /// in a segment that is executed.
-pub fn spin_probes(elf: &[u8]) -> Vec<u64> {
+pub fn spin_probes_of(file: File) -> Vec<u64> {
+    let cache = ReadCache::new(file);
     // An unreadable file and one without probes are the same to a caller that
     // looks for probes.
-    offsets(elf).unwrap_or_default().into_iter().collect()
+    offsets(&cache).unwrap_or_default().into_iter().collect()
 }
 
 fn offsets<'data, R: ReadRef<'data>>(elf: R) -> object::Result<BTreeSet<u64>> {
@@ -50,10 +51,14 @@ fn offsets<'data, R: ReadRef<'data>>(elf: R) -> object::Result<BTreeSet<u64>> {
     if header.e_machine(endian) != EM_X86_64 {
         return Ok(offsets);
     }
+    // A larger table than any program has would be read whole, into memory.
+    if header.shnum(endian, elf)? > MOST_SECTIONS {
+        return Ok(offsets);
+    }
     let segments = header.program_headers(endian, elf)?;
     let sections = header.sections(endian, elf)?;
     let base = base_address(&sections, endian);
-    for section in sections.iter() {
+    for section in sections.iter().filter(|section| section.sh_size(endian) <= MOST_NOTE_BYTES) {
         // What is no note section, or a broken one, holds no notes.
         let Ok(Some(mut notes)) = section.notes(endian, elf) else { continue };
         while let Ok(Some(note)) = notes.next() {
@@ -136,6 +141,10 @@ impl Probe {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn spin_probes(elf: &[u8]) -> Vec<u64> {
+        offsets(elf).unwrap_or_default().into_iter().collect()
+    }
 
     /// An x86-64 file with one executed segment, one section of notes and,
     /// if `base` is given, a base section at that address.
@@ -240,8 +249,10 @@ mod tests {
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn this_program_carries_the_probe_as_stress_is_in_it() {
-        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let probes = spin_probes(&own);
+        let path = std::env::current_exe().unwrap();
+        let own = std::fs::read(&path).unwrap();
+        let probes = spin_probes_of(File::open(&path).unwrap());
+        assert_eq!(probes, spin_probes(&own));
         assert!(!probes.is_empty());
         assert!(are_nops(&own, &probes), "{probes:x?}");
     }
