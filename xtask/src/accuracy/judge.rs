@@ -121,7 +121,7 @@ pub fn judge(spec: &Spec, evidence: &Evidence) -> anyhow::Result<Verdict> {
     if width == Width::Wide {
         failures.push(wide(&told, spacing_ns));
     }
-    let lost = books(report, stress, truth, &mut failures)?;
+    let lost = books(report, ring, stress, truth, &mut failures)?;
     let published_share = published(spec, figures, stress, lost, &mut failures)?;
     let (spin_share, spin_bound) = spin(spec, ring, report, truth, &mut failures)?;
     let iterations = iterations(spec, ring, stress, lost, &mut failures)?;
@@ -274,12 +274,19 @@ fn wide(told: &[Option<Told>; 3], spacing_ns: f64) -> String {
 /// Books and losses; gives what was lost.
 fn books(
     report: &Value,
+    ring: &Value,
     stress: &Value,
     truth: &Truth,
     failures: &mut Vec<String>,
 ) -> anyhow::Result<u64> {
-    if report["books"]["balance"] != true {
-        failures.push(format!("the books do not balance: {}", report["books"]));
+    let lost = report["loss"]["total"].as_u64().context("no loss.total in the report")?;
+    let equations = ring["books"].as_array().context("a ring without books")?;
+    for equation in equations.iter().filter(|equation| equation["balance"] == false) {
+        // What is lost is not in the books. More than that is not explained by it.
+        let off = side(&equation["left"]).abs_diff(side(&equation["right"]));
+        if off > lost {
+            failures.push(format!("books off by {off}, {lost} lost: {equation}"));
+        }
     }
     if stress["lost_none"] != true {
         failures.push("stress lost an event".into());
@@ -287,7 +294,13 @@ fn books(
     if truth.not_logged > 0 {
         failures.push(format!("{} positions are not in the truth", truth.not_logged));
     }
-    report["loss"]["total"].as_u64().context("no loss.total in the report")
+    Ok(lost)
+}
+
+/// Sum of one side of an equation.
+fn side(terms: &Value) -> u64 {
+    let terms = terms.as_array().map(Vec::as_slice).unwrap_or_default();
+    terms.iter().filter_map(|term| term["value"].as_u64()).sum()
 }
 
 /// Adds against writes, where every write is an add and all were watched.

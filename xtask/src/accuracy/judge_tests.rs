@@ -30,6 +30,7 @@ fn honest() -> (Spec, Evidence) {
         "rings": [{
             "ring": 0,
             "narrower": null,
+            "books": [],
             "absent": {},
             "figures": {
                 "residency_ns": { "percentiles": {
@@ -171,4 +172,17 @@ fn a_watch_of_head_is_useful_or_its_own_gap_explains_the_width() {
         panic!("not reached")
     };
     assert_eq!(reached, "head was read 9 times, up to 36100 ns apart");
+}
+
+#[test]
+fn books_are_off_by_no_more_than_what_is_lost() {
+    let (spec, mut evidence) = honest();
+    evidence.report["rings"][0]["books"] = json!([{
+        "balance": false,
+        "left": [{ "name": "in the ring before", "value": 2 }, { "name": "published", "value": 7 }],
+        "right": [{ "name": "consumed", "value": 12 }],
+    }]);
+    assert!(failures_of(&spec, &evidence).contains("books off by 3, 0 lost"));
+    evidence.report["loss"]["total"] = json!(3);
+    assert_eq!(failures_of(&spec, &evidence), "");
 }

@@ -141,7 +141,7 @@ pub fn run(bench: &Bench, count: u32, seed: u64, only: &[u32]) -> anyhow::Result
     Ok(summary.passed())
 }
 
-/// A line for the run, and one for each failure.
+/// A line for the run, one for each failure, and what was run if there is one.
 fn tell(judged: &Judged, took: &str) {
     let number = judged.spec.number;
     match &judged.result {
@@ -154,9 +154,19 @@ fn tell(judged: &Judged, took: &str) {
             for failure in &verdict.failures {
                 println!("  {failure}");
             }
+            if verdict.failures.is_empty() {
+                return;
+            }
         }
         Err(error) => println!("run {number} ... NOT MADE ({took})\n  {error}"),
     }
+    // What somebody who looks into it types next.
+    let Spec { cpus, .. } = judged.spec;
+    println!(
+        "  cargo xtask vm --cpus {cpus}: uepoll {}, uepoll {}",
+        judged.spec.profile_words(),
+        judged.spec.stress_words()
+    );
 }
 
 /// Model of this host's CPU.

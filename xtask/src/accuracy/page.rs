@@ -75,7 +75,9 @@ fn write_page(
          between two reads of head, which the report states, is as long as the bounds are wide \
          (\"reached\": the watch was kept off its CPU); {watched_useful} of {watched} are useful, \
          and one at least must be.\n\
-         - Books balance; nothing is lost, or the run says so (\"lost\").\n\
+         - Nothing is lost and the books balance; or the report says what is lost (\"lost\": a \
+         kprobe that hits while another runs on its CPU is missed by the kernel), and they are off \
+         by no more.\n\
          - The bound of the empty ring is no less than the time that the consumer polled it, \
          less {STANDARD_ERRORS} standard errors of the sampler (a binomial share of its ticks). \
          Polls by the consumer's probe are as many as the consumer counted.\n\n",
