@@ -15,7 +15,7 @@ use crate::timeline::Timeline;
 pub use ring::Before;
 
 /// Most rings that are followed; the kernel side's table is no larger.
-pub const MAX_RINGS: usize = 4096;
+pub const MAX_RINGS: usize = 1 << 16;
 
 /// Records that no true history could have left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

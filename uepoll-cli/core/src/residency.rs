@@ -85,10 +85,10 @@ pub fn narrow(record: &mut Resolved, lo_ns: u64, hi_ns: u64) -> bool {
 
 /// The distribution of a ring's intervals: one histogram of lower and one of
 /// upper ends. Memory does not grow with the number of samples.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Residency {
-    lower: Histogram<u64>,
-    upper: Histogram<u64>,
+    /// None before the first sample: most rings of a host are idle.
+    ends: Option<Box<Ends>>,
     samples: u64,
     unconsumed: u64,
     unconsumed_weight: u64,
@@ -100,20 +100,16 @@ pub struct Residency {
     max_hi_ns: u64,
 }
 
-impl Default for Residency {
+/// Histograms of the lower and of the upper ends.
+#[derive(Clone, Debug)]
+struct Ends {
+    lower: Histogram<u64>,
+    upper: Histogram<u64>,
+}
+
+impl Default for Ends {
     fn default() -> Self {
-        Self {
-            lower: empty_histogram(),
-            upper: empty_histogram(),
-            samples: 0,
-            unconsumed: 0,
-            unconsumed_weight: 0,
-            total_weight: 0,
-            weight_squares: 0,
-            not_recorded: 0,
-            max_lo_ns: 0,
-            max_hi_ns: 0,
-        }
+        Self { lower: empty_histogram(), upper: empty_histogram() }
     }
 }
 
@@ -125,9 +121,10 @@ fn empty_histogram() -> Histogram<u64> {
 impl Residency {
     /// Adds one sample.
     pub fn push(&mut self, interval: Interval) {
-        let lower = self.lower.record_n(interval.lo_ns, interval.weight);
+        let ends = self.ends.get_or_insert_default();
+        let lower = ends.lower.record_n(interval.lo_ns, interval.weight);
         let upper = match interval.hi_ns {
-            Some(hi_ns) => self.upper.record_n(hi_ns, interval.weight),
+            Some(hi_ns) => ends.upper.record_n(hi_ns, interval.weight),
             None => Ok(()),
         };
         if lower.is_err() || upper.is_err() {
@@ -185,17 +182,18 @@ impl Residency {
     pub fn percentile_with(&self, percentile: Percentile, unseen: u64) -> Option<Bounds> {
         let samples = self.effective_samples();
         let (low, high) = enclosing_ranks(percentile, samples)?;
+        let Ends { lower, upper } = self.ends.as_deref()?;
         let all = self.total_weight.saturating_add(unseen);
         let weight_of = |rank: f64| rank / samples as f64 * all as f64;
         let low = (weight_of(low).floor() as u64).max(1);
         let high = (weight_of(high).ceil() as u64).min(all);
         let lo = match low.saturating_sub(unseen) {
             0 => 0,
-            low => self.lower.lowest_equivalent(value_at_rank(&self.lower, low)?),
+            low => lower.lowest_equivalent(value_at_rank(lower, low)?),
         };
         // Ranks above the consumed ones fall on positions that are still in the
         // ring: nothing bounds them.
-        let hi = value_at_rank(&self.upper, high).map(|value| self.upper.highest_equivalent(value));
+        let hi = value_at_rank(upper, high).map(|value| upper.highest_equivalent(value));
         Some(Bounds { lo, hi: hi.map(|hi| hi.min(self.max_hi_ns)) })
     }
 
@@ -211,11 +209,12 @@ impl Residency {
     /// without a sample. `unseen` as in [`Self::percentile_with`].
     pub fn mean_with(&self, unseen: u64) -> Option<Bounds> {
         let seen = self.total_weight as f64 / self.total_weight.saturating_add(unseen) as f64;
+        let Ends { lower, upper } = self.ends.as_deref()?;
         (self.samples > 0).then(|| Bounds {
             // A bucket's mean is off by less than its width, 1 %.
-            lo: (self.lower.mean() * 0.99 * seen) as u64,
+            lo: (lower.mean() * 0.99 * seen) as u64,
             hi: (self.unconsumed == 0 && unseen == 0)
-                .then_some((self.upper.mean() * 1.01).ceil() as u64),
+                .then_some((upper.mean() * 1.01).ceil() as u64),
         })
     }
 
@@ -225,11 +224,12 @@ impl Residency {
     pub fn weights_by_powers_of_four(&self) -> [(u64, u64); 32] {
         let mut weights = [(0u64, 0u64); 32];
         let power = |value: u64| value.checked_ilog2().unwrap_or(0) as usize / 2;
-        for bucket in self.lower.iter_recorded() {
+        let Some(Ends { lower, upper }) = self.ends.as_deref() else { return weights };
+        for bucket in lower.iter_recorded() {
             let weight = &mut weights[power(bucket.value_iterated_to())].0;
             *weight = weight.saturating_add(bucket.count_at_value());
         }
-        for bucket in self.upper.iter_recorded() {
+        for bucket in upper.iter_recorded() {
             let weight = &mut weights[power(bucket.value_iterated_to())].1;
             *weight = weight.saturating_add(bucket.count_at_value());
         }
