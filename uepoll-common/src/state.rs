@@ -13,7 +13,7 @@ pub const BANKS: usize = 2;
 /// Sampled positions of one ring that wait for their consumption to be seen.
 pub const PENDING: usize = 64;
 
-/// The first so many rings of a run have histograms.
+/// So many rings of a run have histograms: those that need them first.
 pub const HISTOGRAM_RINGS: usize = 32;
 
 /// Threads of one ring whose waits are told apart.
@@ -80,6 +80,10 @@ pub struct Control {
     pub active_cursor: u32,
     /// Where the sampler goes on in that list.
     pub sampler_cursor: u32,
+    /// Sets of histograms that were given to rings; also how many asked.
+    pub next_histograms: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
 }
 
 /// One wait on a user-polled file, kept by thread. The kernel side makes it at
@@ -232,6 +236,9 @@ pub struct RingState {
     pub adding: u32,
     /// Tail when the last add entered.
     pub adding_tail: u32,
+    /// Number of its set of histograms plus one; 0 if it has not asked for one,
+    /// more than [`HISTOGRAM_RINGS`] if none was left.
+    pub histograms: u32,
     /// Where it stood when intervals began, by bank.
     pub starts: [Start; BANKS],
     /// Tail after the last add that was counted.

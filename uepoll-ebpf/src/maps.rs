@@ -11,7 +11,7 @@ use uepoll_common::state::{
     ACTIVE_RINGS, BANKS, Control, HISTOGRAM_RINGS, Phase, PhaseWord, RINGS, RingState, WaitFrame,
 };
 
-use crate::atomic::load;
+use crate::atomic::{add, load, swap_if};
 use crate::fields;
 use crate::frames::{CpuFrames, CtlFrame, WorkerFrame};
 
@@ -176,10 +176,23 @@ pub fn count_host(which: HostCounter) {
 /// each call and not once for each path around it.
 #[inline(never)]
 pub fn record(ring: u32, interval: u32, which: u32, value: u64) {
-    if ring >= HISTOGRAM_RINGS as u32 {
+    let Some(state) = state(ring) else { return };
+    // SAFETY: map memory, from `state`.
+    let word = unsafe { &raw mut (*state).histograms };
+    let mut set = load(word);
+    if set == 0 {
+        let Some(control) = control() else { return };
+        // SAFETY: map memory. Of two CPUs that ask at once for one ring, one
+        // asks in vain.
+        let asked = add(unsafe { &raw mut (*control).next_histograms }, 1);
+        let given = if asked < HISTOGRAM_RINGS as u32 { asked } else { HISTOGRAM_RINGS as u32 };
+        swap_if(word, 0, given + 1);
+        set = load(word);
+    }
+    if set == 0 || set > HISTOGRAM_RINGS as u32 {
         return;
     }
-    let at = bank(interval) * HISTOGRAM_RINGS as u32 + ring;
+    let at = bank(interval) * HISTOGRAM_RINGS as u32 + set - 1;
     if let Some(histogram) = HISTOGRAMS.get_ptr_mut(at * RING_HISTOGRAMS as u32 + which) {
         // SAFETY: this CPU's own map memory.
         unsafe { (*histogram).record(value) }

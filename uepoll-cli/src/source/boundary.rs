@@ -112,6 +112,7 @@ mod tests {
             met_tail: 0,
             adding: 0,
             adding_tail: 0,
+            histograms: 0,
             starts: [Start { interval: 1, head: 0, tail: 0 }, Start::default()],
             counted_tail: 7,
             last_head: 0,

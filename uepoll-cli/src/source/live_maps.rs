@@ -188,20 +188,22 @@ impl Bank {
         Ok(RingCounters(take(probes, "RING_COUNTS", at, [0; RING_COUNTERS], add_counters)?))
     }
 
-    /// Histograms of a ring; `None` if the kernel side keeps none for it.
+    /// Histograms of a ring, from its state; `None` if there were none left for
+    /// it.
     ///
     /// # Errors
     /// If the map cannot be read.
     pub fn take_histograms(
         self,
         probes: &mut Probes,
-        ring: RingNumber,
+        state: &RingState,
     ) -> Result<Option<Box<[RawHistogram; RING_HISTOGRAMS]>>, ProbeError> {
-        if ring as usize >= HISTOGRAM_RINGS {
+        let mut all = Box::new([RawHistogram::EMPTY; RING_HISTOGRAMS]);
+        let Some(set) = state.histograms.checked_sub(1) else { return Ok(Some(all)) };
+        if set as usize >= HISTOGRAM_RINGS {
             return Ok(None);
         }
-        let first = (self.bank * HISTOGRAM_RINGS as u32 + ring) * RING_HISTOGRAMS as u32;
-        let mut all = Box::new([RawHistogram::EMPTY; RING_HISTOGRAMS]);
+        let first = (self.bank * HISTOGRAM_RINGS as u32 + set) * RING_HISTOGRAMS as u32;
         for (kind, histogram) in (0u32..).zip(all.iter_mut()) {
             let empty = Plain(RawHistogram::EMPTY);
             let add = |sum: &mut Plain<RawHistogram>, more: &Plain<_>| sum.0.merge(&more.0);

@@ -53,7 +53,7 @@ impl Live {
     ) -> Result<RingCapture, FinishError> {
         let bank = Bank::of(self.interval, self.rings);
         let mut counters = bank.take_counters(&mut self.probes, ring)?;
-        let histograms = bank.take_histograms(&mut self.probes, ring)?;
+        let histograms = bank.take_histograms(&mut self.probes, state)?;
         let pending = boundary::leftovers(ring, state, self.interval);
         counters.0[RingCounter::SampledSent as usize] += pending.len() as u64;
         left.extend(pending);
