@@ -77,12 +77,12 @@ fn head() -> String {
     format!(
         "# Memory\n\nWritten by `cargo xtask memory`: one busy ring beside rings in which nothing \
          happens, all of them there before `uepoll profile` attaches, in the virtual machine.\n\n\
-         Memory of the maps is a function of rings and CPUs, and of nothing that happens:\n\n\
+         Memory is a function of rings and CPUs:\n\n\
          ```\n{}\n```\n\n\
          A run has {} places for rings, or four times as many, and so on, until those that it \
          finds fill no more than half of them. A ring for which there is no place is counted as \
-         lost. Sizes in MiB; *stated* is the function, and \
-         what was measured is within {:.0} % of it, or this page is not written.\n\n\
+         lost. Sizes in MiB; *stated* is the function for maps, \
+         and what was measured is within {:.0} % of it, or this page is not written.\n\n\
          | CPUs | rings | places | maps | stated | programs | process |\n\
          |---|---|---|---|---|---|---|\n",
         function(),

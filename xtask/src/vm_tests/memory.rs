@@ -140,10 +140,18 @@ pub fn stated(rings: u32, cpus: u32) -> u64 {
     FIXED + cpus * PER_CPU + places(rings) * (PER_PLACE + cpus * PER_PLACE_CPU)
 }
 
+/// Most bytes of the process, as stated: what it is, and its report of each ring.
+pub fn process_at_most(rings: u32) -> u64 {
+    (28 << 20) + u64::from(rings) * (50 << 10)
+}
+
 /// The function, for people.
 pub fn function() -> String {
     format!(
-        "maps = {FIXED} + CPUs * {PER_CPU} + places * ({PER_PLACE} + CPUs * {PER_PLACE_CPU}) bytes"
+        "maps = {FIXED} + CPUs * {PER_CPU} + places * ({PER_PLACE} + CPUs * {PER_PLACE_CPU}) bytes\n\
+         process <= {} + rings * {} bytes",
+        process_at_most(0),
+        process_at_most(1) - process_at_most(0)
     )
 }
 
@@ -155,6 +163,8 @@ pub fn check(taken: &Taken) -> anyhow::Result<()> {
     let (stated, measured) = (stated(taken.rings, taken.cpus), taken.maps_bytes);
     let off = (measured as f64 / stated as f64 - 1.0).abs();
     ensure!(off <= TOLERANCE, "maps take {measured} bytes, stated are {stated}: {taken:?}");
+    let most = process_at_most(taken.rings);
+    ensure!(taken.resident_bytes <= most, "stated are at most {most} bytes: {taken:?}");
     Ok(())
 }
 
