@@ -39,6 +39,12 @@ impl Meter {
         };
     }
 
+    /// Statistics are on for a while from now.
+    pub fn prolong_statistics(&mut self, on: impl FnOnce() -> Option<OwnedFd>) {
+        self.end_statistics(Duration::ZERO);
+        self.statistics = on().map(|on| Statistics { since: Instant::now(), _on: on });
+    }
+
     /// Switches statistics off if they have been on for `at_least`.
     pub fn end_statistics(&mut self, at_least: Duration) {
         let due = |statistics: &mut Statistics| statistics.since.elapsed() >= at_least;

@@ -123,6 +123,8 @@ pub struct Live {
     start_ns: u64,
     meter: Meter,
     bad_records: u64,
+    /// A ring was met.
+    ring_seen: bool,
     /// Records of the interval that has just begun, read while the one before
     /// was being ended.
     held: Vec<Record>,
@@ -194,6 +196,7 @@ impl Live {
             start_ns: 0,
             meter: Meter::default(),
             bad_records: 0,
+            ring_seen: !holders.is_empty(),
             held: Vec::new(),
             holders,
             sleepers,
@@ -258,7 +261,14 @@ impl Live {
         for record in &mut records {
             match record {
                 Record::Resolved(resolved) => self.narrow(resolved),
-                Record::RingSeen(seen) => self.note_ring(seen.ring, seen.tgid, seen.fd),
+                Record::RingSeen(seen) => {
+                    // A command takes its time to make its first ring: what
+                    // was measured until then is the price of nothing.
+                    if !std::mem::replace(&mut self.ring_seen, true) {
+                        self.meter.prolong_statistics(|| enable_stats(Stats::RunTime).ok());
+                    }
+                    self.note_ring(seen.ring, seen.tgid, seen.fd);
+                }
                 _ => {}
             }
         }
