@@ -15,14 +15,13 @@ pub fn remedy(row: &PlanRow, kind: ProbeKind, symbols: &Symbols) -> Option<Strin
     row.lost.as_ref()?;
     let line = match (row.attached, row.symbol.split_once(':')) {
         (Attached::Missing, Some(_)) => {
-            "boot a kernel with CONFIG_FTRACE_SYSCALLS, and mount \
-                                         tracefs on /sys/kernel/tracing"
+            "mount tracefs on /sys/kernel/tracing; without root give the binary \
+             cap_dac_read_search; the kernel needs CONFIG_FTRACE_SYSCALLS"
         }
         (Attached::Missing, None) => match symbols.find(&row.symbol) {
             _ if !POINTS.iter().any(|point| is_at(point, row)) => {
-                "boot a newer kernel, or one with more of \
-                                               CONFIG_PERF_EVENTS, CONFIG_TRACEPOINTS, \
-                                               CONFIG_PROC_FS"
+                "boot a newer kernel, or one with more of CONFIG_PERF_EVENTS, \
+                 CONFIG_TRACEPOINTS, CONFIG_PROC_FS"
             }
             Found::Exact | Found::Clone(_) if kind == ProbeKind::Fentry => {
                 "try --probe-kind auto, which allows kprobes"
