@@ -27,6 +27,8 @@ fn honest() -> (Spec, Evidence) {
     }
     let report = json!({
         "duration_ns": 1_000_000_000,
+        "host": { "cpus": 2 },
+        "sampler": { "ticks_expected": 398, "ticks_seen": 398 },
         "rings": [{
             "ring": 0,
             "narrower": null,
@@ -131,6 +133,9 @@ fn a_bound_of_spinning_below_the_truth_is_found_beyond_the_samplers_error() {
     assert_eq!(failures_of(&spec, &evidence), "");
     evidence.report["rings"][0]["figures"]["consumer_empty_share"] = json!(0.03);
     assert!(failures_of(&spec, &evidence).contains("the bound of it is 3.0 %"));
+    // 1 % of one CPU's ticks were not seen, and the report says so.
+    evidence.report["sampler"]["ticks_seen"] = json!(396);
+    assert_eq!(failures_of(&spec, &evidence), "");
 }
 
 #[test]

@@ -79,7 +79,8 @@ fn write_page(
          kprobe that hits while another runs on its CPU is missed by the kernel), and they are off \
          by no more.\n\
          - The bound of the empty ring is no less than the time that the consumer polled it, \
-         less {STANDARD_ERRORS} standard errors of the sampler (a binomial share of its ticks). \
+         less {STANDARD_ERRORS} standard errors of the sampler (a binomial share of its ticks) and \
+         the ticks that the report says it did not see. \
          Polls by the consumer's probe are as many as the consumer counted.\n\n",
         runs.len()
     )?;
