@@ -274,6 +274,10 @@ pub struct RingState {
     pub pending_head: u32,
     /// Number of the place that will be filled next.
     pub pending_tail: u32,
+    /// Threads seen waiting, also those that found no place below.
+    pub waiters_seen: u32,
+    /// Keeps the size a multiple of 8.
+    pub reserved: u32,
     /// Threads seen waiting.
     pub waiters: [Waiter; WAITERS],
     /// The queue.

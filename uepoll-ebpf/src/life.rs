@@ -313,7 +313,8 @@ fn seen(ring: u32) -> u32 {
 #[inline(always)]
 pub fn consumer(ring: u32) {
     let tid = thread() as u32;
-    if maps::CONSUMERS.get_ptr(tid).is_some_and(|entry| load(entry) == ring + 1) {
+    let before = maps::CONSUMERS.get_ptr(tid).map_or(0, |entry| load(entry));
+    if before == ring + 1 {
         return;
     }
     if maps::CONSUMERS.insert(tid, ring + 1, 0).is_err() {
@@ -335,10 +336,17 @@ pub fn consumer(ring: u32) {
             unsafe {
                 (*place).comm = bpf_get_current_comm().unwrap_or([0; 16]);
                 store(&raw mut (*place).tid, tid);
+                add(&raw mut (*state).waiters_seen, 1);
             }
             return;
         }
         at += 1;
+    }
+    // Without a place it is only known to be another while it has waited on no
+    // other ring.
+    if before == 0 {
+        // SAFETY: map memory, from `maps::state`.
+        unsafe { add(&raw mut (*state).waiters_seen, 1) };
     }
 }
 

@@ -98,6 +98,16 @@ fn remove_entry(ctx: ProbeContext) -> u32 {
     0
 }
 
+// static void ep_remove(struct eventpoll *ep, struct epitem *epi)
+// Where `ep_remove_user_item` cannot be probed.
+#[kprobe]
+fn remove_by_ctl_entry(ctx: ProbeContext) -> u32 {
+    if let Some(item) = ctx.arg::<u64>(1) {
+        ring::remove_entry::<Probed>(item);
+    }
+    0
+}
+
 // static int ep_poll_wakeup(wait_queue_entry_t *wait, unsigned int mode,
 //                           int sync, void *key)
 #[kprobe]

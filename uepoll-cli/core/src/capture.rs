@@ -146,6 +146,8 @@ pub struct RingCapture {
     pub holders: Vec<Holder>,
     /// Threads that consume from it; none: the consumer is not known.
     pub consumers: Vec<Consumer>,
+    /// Threads seen to wait on it, also those that are not told apart.
+    pub waiters_seen: u32,
     /// Time that its waiters spent in waits within the interval, summed over
     /// threads; waits that go on at its end included.
     pub waiting_ns: u64,

@@ -291,11 +291,15 @@ pub fn attaches(decisions: &[Decision], function: &str) -> bool {
     decisions.iter().any(|decision| is_of(decision, function) && !decision.programs.is_empty())
 }
 
-/// Names of all functions that have a point.
+/// Names of all functions that have a point, those that stand in included.
 pub fn functions() -> Vec<&'static str> {
     let name = |point: &Point| match point.site {
         Site::Function(name, _) => Some(name),
         _ => None,
     };
-    POINTS.iter().filter_map(name).collect()
+    let stand_ins = POINTS.iter().filter_map(|point| point.stand_in);
+    let mut names: Vec<_> = POINTS.iter().chain(stand_ins).filter_map(name).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }

@@ -130,6 +130,8 @@ mod tests {
             sent_ns: 0,
             pending_head: 0,
             pending_tail: 0,
+            waiters_seen: 0,
+            reserved: 0,
             waiters: Default::default(),
             pending: [Pending::default(); PENDING],
         }

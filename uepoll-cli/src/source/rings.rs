@@ -77,6 +77,7 @@ impl Live {
             owner: owner(state),
             holders: self.holders.get(&ring).into_iter().flatten().cloned().collect(),
             consumers: self.consumers(ring, state),
+            waiters_seen: state.waiters_seen,
             waiting_ns,
             spins_heard: heard,
             max_items: state.max_items,

@@ -212,7 +212,7 @@ impl Source<'_> {
         if self.ring.consumers.is_empty() {
             return Value::Absent(CONSUMER_UNKNOWN.into());
         }
-        let threads = self.ring.consumers.len() as u64;
+        let threads = self.ring.consumers.len().max(self.ring.waiters_seen as usize) as u64;
         self.share(
             self.ring.waiting_ns,
             self.capture.duration_ns.saturating_mul(threads),

@@ -50,6 +50,16 @@ static ARRIVAL_BY_WAKEUP: Point = Point {
     ..POINT
 };
 
+/// Removed items where the helper is inlined.
+static REMOVE_BY_CTL: Point = Point {
+    name: "remove",
+    site: Site::Function("ep_remove", 2),
+    programs: &["remove_by_ctl_entry"],
+    lost: "removed items",
+    lost_by_kprobe: "items that go because their file, or the ring, is closed",
+    ..POINT
+};
+
 /// Every point of this version.
 pub static POINTS: &[Point] = &[
     Point {
@@ -76,6 +86,7 @@ pub static POINTS: &[Point] = &[
         programs: &["remove_entry"],
         typed: &["remove_entry_typed"],
         lost: "removed items",
+        stand_in: Some(&REMOVE_BY_CTL),
         ..POINT
     },
     Point {

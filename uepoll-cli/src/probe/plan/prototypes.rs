@@ -9,6 +9,7 @@ const PROTOTYPES: &[&str] = &[
     "static int ep_poll_callback(struct epitem *epi, __poll_t pollflags)",
     "static bool ep_add_event_to_uring(struct epitem *epi, __poll_t pollflags)",
     "static void ep_remove_user_item(struct epitem *epi)",
+    "static void ep_remove(struct eventpoll *ep, struct epitem *epi)",
     "static int ep_poll_wakeup(wait_queue_entry_t *wait, unsigned int mode, int sync, void *key)",
     "static void ep_poll_callback_work(struct work_struct *work)",
     "static int ep_get_bit(struct eventpoll *ep)",
