@@ -170,7 +170,7 @@ fn ring(input: &mut Input<'_>, number: u32) -> RingCapture {
         closed: input.byte() % 2 == 0,
         created: input.byte() % 2 == 0,
         counters,
-        histograms: histograms(input),
+        histograms: histograms(input).map(Into::into),
         sample_shift: input.int(),
     }
 }

@@ -202,6 +202,17 @@ fn wait_exit(ctx: TracePointContext) -> u32 {
     0
 }
 
+// syscalls:sys_exit_epoll_wait, sys_exit_epoll_pwait, sys_exit_epoll_pwait2.
+// Where waits end by fexit: it is not run for a call that was entered before.
+#[tracepoint]
+fn wait_met_exit(ctx: TracePointContext) -> u32 {
+    // SAFETY: the record of the tracepoint is longer than this offset.
+    if let Ok(ret) = unsafe { ctx.read_at::<i64>(SYS_EXIT_RET) } {
+        syscalls::wait_met_exit(ret);
+    }
+    0
+}
+
 // static int do_epoll_create(int flags, size_t size)
 #[kretprobe]
 fn create_return(ctx: RetProbeContext) -> u32 {

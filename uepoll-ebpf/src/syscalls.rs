@@ -128,6 +128,17 @@ pub fn wakeup(task: u64) {
     }
 }
 
+/// epoll_wait(2) or one of its kin returns, of a thread that was met asleep in
+/// it.
+#[inline(always)]
+pub fn wait_met_exit(ret: i64) {
+    let Some(place) = maps::WAITS.get_ptr(life::thread()) else { return };
+    // SAFETY: map memory of this thread's own call.
+    if unsafe { (*place).flags } & WaitFrame::MET_ASLEEP != 0 {
+        wait_exit(ret);
+    }
+}
+
 /// `do_epoll_wait` returns, or epoll_wait(2) or one of its kin.
 #[inline(always)]
 pub fn wait_exit(ret: i64) {

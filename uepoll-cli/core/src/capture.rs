@@ -2,6 +2,8 @@
 //! interval, as plain data. A live run fills it from the kernel's maps, a file
 //! from its blocks; a report is made of nothing else.
 
+use std::sync::Arc;
+
 use uepoll_common::counter::{HOST_COUNTERS, HostCounter, RING_COUNTERS, RingCounter};
 use uepoll_common::counter::{RING_HISTOGRAMS, RingHistogram};
 use uepoll_common::hist::RawHistogram;
@@ -170,7 +172,7 @@ pub struct RingCapture {
     pub counters: RingCounters,
     /// Sum over CPUs of each histogram; `None` where the kernel side kept none
     /// for this ring.
-    pub histograms: Option<Box<[RawHistogram; RING_HISTOGRAMS]>>,
+    pub histograms: Option<Arc<[RawHistogram; RING_HISTOGRAMS]>>,
     /// One position in `2^sample_shift` was sampled.
     pub sample_shift: u32,
 }

@@ -163,6 +163,7 @@ fn an_unbalanced_equation_is_printed_with_its_terms() {
 fn where_all_is_offloaded_the_workers_latency_is_shown() {
     let mut ring = busy_ring(0);
     if let Some(histograms) = &mut ring.histograms {
+        let histograms = std::sync::Arc::make_mut(histograms);
         histograms[RingHistogram::PublishDirect as usize] = RawHistogram::EMPTY;
     }
     let text = plain(&capture(vec![ring]), &told(0));

@@ -52,6 +52,14 @@ const LOOK: &str = "look";
 /// The program that consumers' own probes run.
 const SPIN_END: &str = "spin_end";
 
+/// The program that ends the waits of threads that were met asleep, and where,
+/// if the return of a wait is probed by fexit.
+const WAIT_MET_EXIT: &str = "wait_met_exit";
+const WAIT_RETURN_TYPED: &str = "wait_return_typed";
+const WAIT_EXIT: &str = "wait_exit";
+const WAIT_EXITS: [&str; 3] =
+    ["sys_exit_epoll_wait", "sys_exit_epoll_pwait", "sys_exit_epoll_pwait2"];
+
 /// Maps with a place for each ring, and how many for each.
 const RING_MAPS: [(&str, u32); 4] =
     [("RING_NUMBERS", 1), ("RING_STATES", 1), ("PROCESS_RINGS", 1), ("RING_COUNTS", BANKS as u32)];
@@ -127,6 +135,8 @@ pub struct Probes {
     anomalies: Option<EbpfLogger<Stderr>>,
     /// Consumers' probes that are listened to.
     spin_probes: usize,
+    /// Threads that were met asleep are seen to return by a program of its own.
+    sleepers_expected: bool,
 }
 
 impl Probes {
@@ -158,8 +168,15 @@ impl Probes {
         // Its one failure is an object without messages, which has none to tell.
         let anomalies =
             told.then(|| EbpfLogger::init_with_logger(&mut ebpf, Stderr).ok()).flatten();
-        let mut probes =
-            Self { ebpf, decisions, links: Vec::new(), cpus: 0, anomalies, spin_probes: 0 };
+        let mut probes = Self {
+            ebpf,
+            decisions,
+            links: Vec::new(),
+            cpus: 0,
+            anomalies,
+            spin_probes: 0,
+            sleepers_expected: false,
+        };
         probes.load_all()?;
         for index in 0..probes.decisions.len() {
             probes.attach_one(index, sampler_hz)?;
@@ -348,6 +365,50 @@ impl Probes {
         Ok(())
     }
 
+    /// Sees to it that the waits of threads that are asleep already are seen to
+    /// end: an fexit is not run for a call that was entered before it was there.
+    /// Whether they are.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn expect_sleepers(&mut self) -> Result<bool, ProbeError> {
+        let attached = |name: &str| self.decisions.iter().any(|d| d.programs.contains(&name));
+        if !attached(WAIT_RETURN_TYPED) {
+            return Ok(attached(WAIT_EXIT));
+        }
+        self.load_one(WAIT_MET_EXIT, Site::Clock, WAIT_MET_EXIT, Attached::Missing, None)?;
+        let Program::TracePoint(program) = self.program(WAIT_MET_EXIT)? else {
+            return Err(ProbeError::NotInObject(format!("program {WAIT_MET_EXIT} of its kind")));
+        };
+        for point in WAIT_EXITS {
+            if program.attach("syscalls", point).is_err() {
+                // Without tracefs, or the tracepoints: they are met at their
+                // next wait.
+                self.sleepers_expected = true;
+                self.expect_no_sleepers()?;
+                return Ok(false);
+            }
+        }
+        self.sleepers_expected = true;
+        Ok(true)
+    }
+
+    /// There are none: nobody need pay for it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn expect_no_sleepers(&mut self) -> Result<(), ProbeError> {
+        if std::mem::take(&mut self.sleepers_expected)
+            && let Program::TracePoint(program) = self.program(WAIT_MET_EXIT)?
+        {
+            program.unload().map_err(|error| ProbeError::Program {
+                program: WAIT_MET_EXIT,
+                reason: chain(&error),
+            })?;
+        }
+        Ok(())
+    }
+
     /// Prints the anomalies that the programs have told of, if asked for.
     pub fn tell_anomalies(&mut self) {
         if let Some(anomalies) = &mut self.anomalies {
@@ -369,6 +430,7 @@ impl Probes {
     pub fn programs(&self) -> impl Iterator<Item = (&'static str, BorrowedFd<'_>)> {
         let names = self.decisions.iter().flat_map(|decision| decision.programs.iter().copied());
         let names = names.chain((self.spin_probes > 0).then_some(SPIN_END));
+        let names = names.chain(self.sleepers_expected.then_some(WAIT_MET_EXIT));
         // The same program serves several tracepoints: named once.
         let mut names: Vec<_> = names.collect();
         names.sort_unstable();

@@ -173,7 +173,13 @@ impl Live {
             }
             rings *= 4;
         };
-        let sleepers = existing::sleepers(&mut probes, &holders, now_ns())?;
+        let mut sleepers = Sleepers::new();
+        if probes.expect_sleepers()? {
+            sleepers = existing::sleepers(&mut probes, &holders, now_ns())?;
+        }
+        if sleepers.is_empty() {
+            probes.expect_no_sleepers()?;
+        }
         let records = match RingBuf::try_from(probes.take_map("RECORDS")?) {
             Ok(records) => records,
             Err(source) => return Err(ProbeError::Map { map: "RECORDS", source }.into()),

@@ -2,6 +2,7 @@
 //! interval at a time; and the few words that user space puts there.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 use aya::Pod;
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValues};
@@ -197,19 +198,24 @@ impl Bank {
         self,
         probes: &mut Probes,
         state: &RingState,
-    ) -> Result<Option<Box<[RawHistogram; RING_HISTOGRAMS]>>, ProbeError> {
-        let mut all = Box::new([RawHistogram::EMPTY; RING_HISTOGRAMS]);
-        let Some(set) = state.histograms.checked_sub(1) else { return Ok(Some(all)) };
+    ) -> Result<Option<Arc<[RawHistogram; RING_HISTOGRAMS]>>, ProbeError> {
+        // Shared: most rings of a host with many have nothing in them.
+        static EMPTY: LazyLock<Arc<[RawHistogram; RING_HISTOGRAMS]>> =
+            LazyLock::new(|| Arc::new([RawHistogram::EMPTY; RING_HISTOGRAMS]));
+        let Some(set) = state.histograms.checked_sub(1) else {
+            return Ok(Some(Arc::clone(&EMPTY)));
+        };
         if set as usize >= HISTOGRAM_RINGS {
             return Ok(None);
         }
+        let mut all = Box::new([RawHistogram::EMPTY; RING_HISTOGRAMS]);
         let first = (self.bank * HISTOGRAM_RINGS as u32 + set) * RING_HISTOGRAMS as u32;
         for (kind, histogram) in (0u32..).zip(all.iter_mut()) {
             let empty = Plain(RawHistogram::EMPTY);
             let add = |sum: &mut Plain<RawHistogram>, more: &Plain<_>| sum.0.merge(&more.0);
             *histogram = take(probes, "HISTOGRAMS", first + kind, empty, add)?.0;
         }
-        Ok(Some(all))
+        Ok(Some(all.into()))
     }
 }
 
