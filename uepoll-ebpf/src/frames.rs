@@ -35,6 +35,11 @@ pub struct CallbackFrame {
     pub flags: u32,
 }
 
+impl CpuFrames {
+    /// Publishes so close to each other, or to a tick, may be of one interrupt.
+    pub const ONE_INTERRUPT_NS: u64 = 200_000;
+}
+
 impl CallbackFrame {
     pub const NONE: Self = Self {
         call: 0,
@@ -94,6 +99,15 @@ pub struct AddFrame {
 /// The frames of one CPU.
 #[repr(C)]
 pub struct CpuFrames {
+    /// When this CPU last published.
+    pub published_ns: u64,
+    /// Where: the ring plus one, 0 for nowhere.
+    pub published_in: u32,
+    /// Tail before the first of the publishes that followed each other there.
+    pub published_from: u32,
+    /// Tail after the last of them.
+    pub published_to: u32,
+    pub reserved: u32,
     pub callback_depth: u32,
     pub add_depth: u32,
     pub callbacks: [CallbackFrame; FRAMES],

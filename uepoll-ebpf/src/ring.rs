@@ -267,9 +267,11 @@ pub fn published<W: Way>(
         maps::record_in(ring, interval, RingHistogram::SlotExposure, exposed_ns);
     }
     mark_active(state, ring);
+    let Some(cpu) = maps::cpu_frames() else { return };
     let Some(tail) = fields::tail_of::<W>(ep, header) else { return };
     // SAFETY: map memory, from `maps::state`.
     store(unsafe { &raw mut (*state).counted_tail }, tail);
+    by_this_cpu(cpu, ring, frame.tail, tail, exit_ns);
     let Some(mut seen) = snapshot::take::<W>(state, counters, ring, header, exit_ns) else {
         return;
     };
@@ -314,6 +316,24 @@ pub fn published<W: Way>(
         interval,
     };
     pending::offer(ring, &sample, seen.head, seen.after_ns);
+}
+
+/// Remembers what this CPU published, for the sampler: a tick that comes in the
+/// same interrupt finds a ring that was empty for whoever was interrupted.
+#[inline(always)]
+fn by_this_cpu(cpu: *mut CpuFrames, ring: u32, before: u32, after: u32, now_ns: u64) {
+    // SAFETY: this CPU's own map memory.
+    unsafe {
+        let follows = (*cpu).published_in == ring + 1
+            && (*cpu).published_to == before
+            && now_ns.wrapping_sub((*cpu).published_ns) < CpuFrames::ONE_INTERRUPT_NS;
+        if !follows {
+            (*cpu).published_in = ring + 1;
+            (*cpu).published_from = before;
+        }
+        (*cpu).published_to = after;
+        (*cpu).published_ns = now_ns;
+    }
 }
 
 /// Whether a position is sampled: 1 in `2^shift`, by a salted hash, so that

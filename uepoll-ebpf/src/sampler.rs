@@ -10,6 +10,7 @@ use uepoll_common::state::{ACTIVE_RINGS, Phase, RingState};
 use crate::anomaly::{self, Anomaly};
 use crate::atomic::{add, load, store};
 use crate::fields::{self, Probed};
+use crate::frames::CpuFrames;
 use crate::snapshot::{self, Seen};
 use crate::{life, maps};
 
@@ -91,7 +92,7 @@ fn look_at(entry: u32, interval: u32, who: u32) -> u32 {
     maps::count_in(counters, RingCounter::SamplerLooks);
     if who != ANYBODY {
         maps::count_in(counters, RingCounter::ConsumerTicks);
-        if who == CONSUMER_IN_USER_MODE && seen.head == seen.tail {
+        if who == CONSUMER_IN_USER_MODE && (seen.head == seen.tail || was_empty(ring, &seen)) {
             maps::count_in(counters, RingCounter::ConsumerTicksEmpty);
         }
     }
@@ -101,6 +102,21 @@ fn look_at(entry: u32, interval: u32, who: u32) -> u32 {
     let right = check_header(ring, interval);
     send(ring, &seen, right);
     0
+}
+
+/// Whether the ring was empty until the interrupt that this tick is a part of:
+/// a timer that publishes is run before it. Counted as empty, since the share of
+/// such ticks is an upper bound.
+#[inline(always)]
+fn was_empty(ring: u32, seen: &Seen) -> bool {
+    let Some(cpu) = maps::cpu_frames() else { return false };
+    // SAFETY: this CPU's own map memory.
+    unsafe {
+        (*cpu).published_in == ring + 1
+            && (*cpu).published_from == seen.head
+            && (*cpu).published_to == seen.tail
+            && seen.after_ns.wrapping_sub((*cpu).published_ns) < CpuFrames::ONE_INTERRUPT_NS
+    }
 }
 
 /// Whether the slot at head is empty because the add for that very position is
