@@ -194,7 +194,7 @@ fn profile_of_a_running_process_reports_when_it_is_killed(bench: &Bench) -> anyh
     let script = format!(
         "{uepoll} stress --events 100000000 >/dev/null & load=$!; \
          (until grep -q ep_eventpoll_release {PROBES}; do sleep 0.1; done; \
-          sleep 1; kill -9 $load) & exec {uepoll} profile --json -p $load"
+          sleep 1; kill -9 $load) & exec {uepoll} profile --probe-kind kprobe --json -p $load"
     );
     let mut options = bench.options(&["sh", "-c", &script]);
     // QEMU 7.2 emulates each processor in a thread, and one of them may still
@@ -213,7 +213,7 @@ fn profile_of_a_running_process_reports_when_it_is_killed(bench: &Bench) -> anyh
 fn profile_killed_leaves_no_probe(bench: &Bench) -> anyhow::Result<()> {
     let uepoll = bench.uepoll().display();
     let script = format!(
-        "{uepoll} profile & profiler=$!; \
+        "{uepoll} profile --probe-kind kprobe & profiler=$!; \
          until grep -q ep_get_bit {PROBES}; do kill -0 $profiler || exit 9; done; \
          grep -c . {PROBES}; kill -9 $profiler; wait $profiler; \
          until [ ! -s {PROBES} ]; do sleep 0.1; done; \
