@@ -31,7 +31,9 @@ pub fn wakeup_entry(wait: u64, key: u32) {
     }
     maps::count(ring, interval, RingCounter::WakeupsKeyless);
     // The first of several wake-ups is the one that queued the work; the
-    // others find the key taken, and collapse into it.
+    // others find the key taken, and collapse into it. One that comes between
+    // the work leaving its queue and its entry queues another run, whose delay
+    // is then not known.
     const EEXIST: i32 = -17;
     match maps::OFFLOADS.insert(item, fields::now_ns(), BPF_NOEXIST) {
         Ok(()) | Err(EEXIST) => {}

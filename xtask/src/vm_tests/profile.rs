@@ -57,7 +57,11 @@ fn profile_times_the_offload_of_a_source_that_wakes_without_flags(
     let (runs, wakeups) = (count(ring, "offload_runs")?, count(ring, "offload_wakeups")?);
     ensure!(0 < runs && runs <= wakeups, "{runs} runs for {wakeups} keyless wakeups");
     let delays = &ring["figures"]["offload_delay_ns"]["count"];
-    ensure!(*delays == runs, "{delays} delays for {runs} runs");
+    // A wake-up between the moment in which the work is taken off its queue and
+    // the entry of its function queues the next run, but finds the clock of the
+    // last one still there: that run has no delay of its own.
+    let delays = delays.as_u64().context("no delays")?;
+    ensure!(delays <= runs && runs - delays <= runs / 100, "{delays} delays for {runs} runs");
     Ok(())
 }
 
