@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 
-use object::elf::{EM_X86_64, FileHeader64, PF_X, PT_LOAD};
+use object::elf::{EM_X86_64, FileHeader64, PF_X, PT_LOAD, SHT_NOTE};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, SectionTable};
 use object::{Endianness, ReadCache, ReadRef};
 use uepoll_common::consumer::spin_probe::{ARGUMENTS, NAME, PROVIDER};
@@ -22,8 +22,8 @@ const BASE_SECTION: &[u8] = b".stapsdt.base";
 /// its compiler put the spin loop, a few at most.
 const MOST_PROBES: usize = 64;
 
-/// A section of notes that is larger is not looked into: each of ours takes 80
-/// bytes.
+/// So many bytes of notes are looked into, of all sections together (they may
+/// lie over each other): each of ours takes 80 bytes.
 const MOST_NOTE_BYTES: u64 = 1 << 20;
 /// A program with more sections is not looked into.
 const MOST_SECTIONS: usize = 1 << 16;
@@ -58,7 +58,11 @@ fn offsets<'data, R: ReadRef<'data>>(elf: R) -> object::Result<BTreeSet<u64>> {
     let segments = header.program_headers(endian, elf)?;
     let sections = header.sections(endian, elf)?;
     let base = base_address(&sections, endian);
-    for section in sections.iter().filter(|section| section.sh_size(endian) <= MOST_NOTE_BYTES) {
+    let mut left = MOST_NOTE_BYTES;
+    for section in sections.iter().filter(|section| section.sh_type(endian) == SHT_NOTE) {
+        // Too large to be looked into: a smaller one may yet come.
+        let Some(then) = left.checked_sub(section.sh_size(endian)) else { continue };
+        left = then;
         // What is no note section, or a broken one, holds no notes.
         let Ok(Some(mut notes)) = section.notes(endian, elf) else { continue };
         while let Ok(Some(note)) = notes.next() {
@@ -207,6 +211,29 @@ mod tests {
         assert_eq!(spin_probes(&moved), [0x210]);
         let dropped = elf(&description(0x400010, 0, OURS), Some(0x400500));
         assert_eq!(spin_probes(&dropped), [0x210], "no base at linking: nothing to go by");
+    }
+
+    #[test]
+    fn sections_that_lie_over_each_other_are_not_read_without_end() {
+        let large = 1usize << 19;
+        for (times, found) in [(1, 1), (2, 0)] {
+            // The whole file as a section of notes, so many times; then ours.
+            let mut file = elf(&description(0x400010, 0, OURS), None);
+            let sections_at = usize::from_le_bytes(*file[0x28..].first_chunk().unwrap());
+            let ours = file[sections_at + 64..][..64].to_vec();
+            let names = file[sections_at + 3 * 64..][..64].to_vec();
+            let mut whole = ours.clone();
+            whole[24..32].copy_from_slice(&0u64.to_le_bytes());
+            whole[32..40].copy_from_slice(&(large as u64).to_le_bytes());
+            file.truncate(sections_at);
+            file.extend(whole.repeat(times));
+            file.extend(ours);
+            file.extend(names);
+            file[0x3c..0x3e].copy_from_slice(&(times as u16 + 2).to_le_bytes());
+            file[0x3e..0x40].copy_from_slice(&(times as u16 + 1).to_le_bytes());
+            file.resize(large, 0);
+            assert_eq!(spin_probes(&file).len(), found, "{times}");
+        }
     }
 
     #[test]
