@@ -52,9 +52,11 @@ impl Spins {
             self.files.insert(known, None);
             return Ok(());
         }
-        probes.listen_to_spins(file, &offsets)?;
-        self.files.insert(known, Some(now_ns()));
-        Ok(())
+        let listened = probes.listen_to_spins(file, &offsets);
+        // After a refusal it is not tried again: a place that was taken already
+        // would be taken twice, and each of its episodes told twice.
+        self.files.insert(known, listened.is_ok().then(now_ns));
+        listened
     }
 
     /// Listens to the executable of a process.
