@@ -193,8 +193,7 @@ fn watch(shared: &Shared, view: &HeadView, process: &OwnedFd, _ring: OwnedFd) {
             if next != head {
                 // Seen at or before them after `before_ns`, and beyond them
                 // before `next_ns`.
-                passed(shared, head, next, before_ns, next_ns);
-                head = next;
+                head = passed(shared, head, next, before_ns, next_ns);
             }
             (before_ns, after_ns) = (after_ns, next_ns);
         }
@@ -211,15 +210,17 @@ fn watch(shared: &Shared, view: &HeadView, process: &OwnedFd, _ring: OwnedFd) {
     }
 }
 
-/// Notes the positions between two heads. A head that went back, or farther on
-/// than is remembered, passes none: it is the program's word.
-fn passed(shared: &Shared, from: u32, to: u32, lo_ns: u64, hi_ns: u64) {
+/// Notes the positions between two heads, and gives the head to go on from. A
+/// head that went back, or farther on than is remembered, passes none: it is the
+/// program's word. What it went back over has been passed, once and for all.
+fn passed(shared: &Shared, from: u32, to: u32, lo_ns: u64, hi_ns: u64) -> u32 {
     let moved = to.wrapping_sub(from);
     if moved as usize <= REMEMBERED {
         for step in 0..moved {
             shared.put(from.wrapping_add(step), lo_ns, hi_ns);
         }
     }
+    if moved.wrapping_neg() as usize <= REMEMBERED { from } else { to }
 }
 
 /// Whether the target has exited.
@@ -264,6 +265,20 @@ mod tests {
         passed(&shared, 5, 4, 10, 20);
         passed(&shared, 0, 1 << 30, 10, 20);
         assert!((0..64).all(|position| shared.get(position).is_none()));
+    }
+
+    #[test]
+    fn what_head_went_back_over_is_not_passed_again() {
+        let shared = Shared::new();
+        let mut head = u32::MAX - 1;
+        for (to, lo_ns, hi_ns) in [(3, 10, 20), (0, 20, 30), (2, 30, 40), (5, 40, 50)] {
+            head = passed(&shared, head, to, lo_ns, hi_ns);
+        }
+        assert_eq!([1, 2].map(|p| shared.get(p)), [Some((10, 20)); 2]);
+        assert_eq!([3, 4].map(|p| shared.get(p)), [Some((40, 50)); 2]);
+        assert_eq!(head, 5);
+        // One that was farther off is begun with anew.
+        assert_eq!(passed(&shared, head, 1 << 30, 50, 60), 1 << 30);
     }
 
     #[test]
