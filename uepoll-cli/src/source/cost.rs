@@ -11,76 +11,116 @@ use uepoll_core::capture::{Cost, Loss, ProgramCost};
 use crate::probe::Probes;
 use crate::probe::system::{self, ProgramFigures};
 
-/// Where every count stood when an interval began.
+/// What a program did so far, by its name.
+type Figures = BTreeMap<&'static str, ProgramFigures>;
+
+/// Where every count stood when an interval began, and what was measured since.
 #[derive(Default)]
 pub struct Meter {
     statistics: Option<Statistics>,
-    statistics_on: Duration,
+    price: Price,
     own_cpu_ns: u64,
-    programs: BTreeMap<&'static str, ProgramFigures>,
+    recursion_misses: u64,
     probe_misses: Option<u64>,
 }
 
 /// BPF statistics while they are on.
 struct Statistics {
     since: Instant,
+    before: Figures,
     _on: OwnedFd,
 }
 
+/// What programs did while statistics were on for us. Others may have them on
+/// all the time (kernel.bpf_stats_enabled): counts move then outside of the
+/// windows too, and belong to no window.
+#[derive(Debug, Default)]
+struct Price {
+    on: Duration,
+    programs: Figures,
+}
+
+impl Price {
+    /// Adds a window: so long, with the figures at its begin and at its end.
+    fn add(&mut self, on: Duration, before: &Figures, after: &Figures) {
+        self.on += on;
+        for (name, after) in after {
+            let before = before.get(name).copied().unwrap_or_default();
+            let sum = self.programs.entry(name).or_default();
+            sum.run_time_ns += after.run_time_ns.saturating_sub(before.run_time_ns);
+            sum.hits += after.hits.saturating_sub(before.hits);
+        }
+    }
+}
+
 impl Meter {
-    /// An interval begins, with statistics on if `on` is there.
+    /// Everything begins anew, with statistics on if `on` is there.
     pub fn begin(&mut self, probes: &Probes, on: Option<OwnedFd>) {
         *self = Self {
-            statistics: on.map(|on| Statistics { since: Instant::now(), _on: on }),
-            statistics_on: Duration::ZERO,
+            statistics: None,
+            price: Price::default(),
             own_cpu_ns: own_cpu_ns(),
-            programs: figures(probes),
+            recursion_misses: recursion_misses(&figures(probes)),
             probe_misses: probes.probe_misses(),
         };
+        self.measure(probes, on);
     }
 
-    /// Statistics are on for a while from now.
-    pub fn prolong_statistics(&mut self, on: impl FnOnce() -> Option<OwnedFd>) {
-        self.end_statistics(Duration::ZERO);
-        self.statistics = on().map(|on| Statistics { since: Instant::now(), _on: on });
+    /// Statistics are on for a while from now, if `on` is there.
+    pub fn measure(&mut self, probes: &Probes, on: Option<OwnedFd>) {
+        self.end_statistics(probes, Duration::ZERO);
+        self.statistics = on.map(|on| {
+            let before = figures(probes);
+            Statistics { since: Instant::now(), before, _on: on }
+        });
     }
 
     /// Switches statistics off if they have been on for `at_least`.
-    pub fn end_statistics(&mut self, at_least: Duration) {
+    pub fn end_statistics(&mut self, probes: &Probes, at_least: Duration) {
         let due = |statistics: &mut Statistics| statistics.since.elapsed() >= at_least;
         if let Some(statistics) = self.statistics.take_if(due) {
-            self.statistics_on += statistics.since.elapsed();
+            let on = statistics.since.elapsed();
+            self.price.add(on, &statistics.before, &figures(probes));
         }
     }
 
-    /// What was missed and what it cost since the interval began. Ticks and
+    /// What was missed and what it cost since the interval began; the next one
+    /// begins here, so that what ending this one takes is told there. Ticks and
     /// records are for the caller to fill in.
     pub fn end(&mut self, probes: &Probes) -> (Loss, Cost) {
-        self.end_statistics(Duration::ZERO);
-        let mut loss = Loss::default();
-        let mut cost = Cost {
-            own_cpu_ns: own_cpu_ns().saturating_sub(self.own_cpu_ns),
-            programs: Vec::new(),
-            statistics_on_ns: self.statistics_on.as_nanos() as u64,
+        self.end_statistics(probes, Duration::ZERO);
+        let Price { on, programs } = std::mem::take(&mut self.price);
+        let program = |(name, figures): (&str, ProgramFigures)| ProgramCost {
+            name: name.to_owned(),
+            run_time_ns: figures.run_time_ns,
+            hits: figures.hits,
         };
-        for (name, now) in figures(probes) {
-            let before = self.programs.get(name).copied().unwrap_or_default();
-            loss.recursion_misses += now.recursion_misses.saturating_sub(before.recursion_misses);
-            if cost.statistics_on_ns > 0 {
-                cost.programs.push(ProgramCost {
-                    name: name.to_owned(),
-                    run_time_ns: now.run_time_ns.saturating_sub(before.run_time_ns),
-                    hits: now.hits.saturating_sub(before.hits),
-                });
-            }
-        }
+        let own_cpu_ns = own_cpu_ns();
+        let cost = Cost {
+            own_cpu_ns: own_cpu_ns.saturating_sub(self.own_cpu_ns),
+            programs: programs.into_iter().map(program).collect(),
+            statistics_on_ns: on.as_nanos() as u64,
+        };
+        let recursion_misses = recursion_misses(&figures(probes));
+        let probe_misses = probes.probe_misses();
         let before = self.probe_misses.unwrap_or(0);
-        loss.probe_misses = probes.probe_misses().map(|now| now.saturating_sub(before));
+        let loss = Loss {
+            recursion_misses: recursion_misses.saturating_sub(self.recursion_misses),
+            probe_misses: probe_misses.map(|now| now.saturating_sub(before)),
+            ..Loss::default()
+        };
+        (self.own_cpu_ns, self.recursion_misses) = (own_cpu_ns, recursion_misses);
+        self.probe_misses = probe_misses;
         (loss, cost)
     }
 }
 
-fn figures(probes: &Probes) -> BTreeMap<&'static str, ProgramFigures> {
+/// Hits that all programs missed so far.
+fn recursion_misses(figures: &Figures) -> u64 {
+    figures.values().map(|program| program.recursion_misses).sum()
+}
+
+fn figures(probes: &Probes) -> Figures {
     // A descriptor of our own: the call cannot fail but for memory.
     probes
         .programs()
@@ -92,4 +132,30 @@ fn figures(probes: &Probes) -> BTreeMap<&'static str, ProgramFigures> {
 fn own_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(run_time_ns: u64, hits: u64) -> Figures {
+        [("sampler", ProgramFigures { run_time_ns, hits, recursion_misses: 0 })].into()
+    }
+
+    #[test]
+    fn what_others_measure_between_our_windows_is_no_part_of_the_price() {
+        let mut price = Price::default();
+        price.add(Duration::from_millis(200), &at(1_000, 10), &at(1_400, 14));
+        // Nobody of ours had statistics on from here to there.
+        price.add(Duration::from_millis(100), &at(90_000, 900), &at(90_100, 901));
+        assert_eq!(price.on, Duration::from_millis(300));
+        assert_eq!(price.programs, at(500, 5));
+    }
+
+    #[test]
+    fn a_program_that_came_while_measuring_is_priced_from_its_beginning() {
+        let mut price = Price::default();
+        price.add(Duration::from_millis(1), &Figures::new(), &at(70, 7));
+        assert_eq!(price.programs, at(70, 7));
+    }
 }

@@ -242,7 +242,7 @@ impl Live {
 
     /// Hands over the records that have come so far. Never blocks.
     pub fn poll(&mut self, sink: &mut dyn FnMut(Record)) {
-        self.meter.end_statistics(STATISTICS);
+        self.meter.end_statistics(&self.probes, STATISTICS);
         self.probes.tell_anomalies();
         std::mem::take(&mut self.held).into_iter().for_each(&mut *sink);
         let interval = self.interval;
@@ -271,7 +271,7 @@ impl Live {
                     // A command takes its time to make its first ring: what
                     // was measured until then is the price of nothing.
                     if !std::mem::replace(&mut self.ring_seen, true) {
-                        self.meter.prolong_statistics(|| enable_stats(Stats::RunTime).ok());
+                        self.meter.measure(&self.probes, enable_stats(Stats::RunTime).ok());
                     }
                     self.note_ring(seen.ring, seen.tgid, seen.fd);
                 }
@@ -392,7 +392,7 @@ impl Live {
         let ticks = duration.as_secs_f64() * f64::from(self.sampler_hz) * f64::from(cpus);
         loss.ticks_expected = ticks as u64;
         loss.bad_records = std::mem::take(&mut self.bad_records);
-        self.meter.begin(&self.probes, enable_stats(Stats::RunTime).ok());
+        self.meter.measure(&self.probes, enable_stats(Stats::RunTime).ok());
         Ok(Capture {
             host: Host {
                 release: release(),
