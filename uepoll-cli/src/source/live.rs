@@ -229,6 +229,9 @@ impl Live {
         self.started = Instant::now();
         self.start_ns = now_ns();
         self.meter.begin(&self.probes, enable_stats(Stats::RunTime).ok());
+        // How long the waits that go on had lasted by then is no part of it.
+        // The same map is read at the end, where its failure is told.
+        self.open_waits = live_maps::open_waits(&self.probes, self.start_ns).unwrap_or_default();
     }
 
     /// Listens to the spin probes that an executable carries, from now on. One

@@ -110,15 +110,24 @@ fn waits_mut(
 pub fn open_waits(probes: &Probes, now_ns: u64) -> Result<BTreeMap<RingNumber, u64>, ProbeError> {
     let map = HashMap::<_, u64, Plain<WaitFrame>>::try_from(probes.map(WAITS)?);
     let map = map.map_err(in_map(WAITS))?;
-    let mut open = BTreeMap::new();
-    for entry in map.iter() {
-        // A thread that comes or goes while we look restarts the walk at worst:
-        // what could not be read is a wait that has just ended.
-        let Ok((_, Plain(wait))) = entry else { continue };
-        let sum: &mut u64 = open.entry(wait.ring).or_default();
+    // What could not be read is a wait that has just ended.
+    let waits = map.iter().take(MOST_STEPS).filter_map(Result::ok);
+    Ok(lasted(waits.map(|(thread, Plain(wait))| (thread, wait)), now_ns))
+}
+
+/// Most steps of a walk over the waits: as many as there can be, several times.
+const MOST_STEPS: usize = 1 << 17;
+
+/// The sum by ring. A wait that ends where the walk stands makes it begin anew:
+/// the same thread may come more than once, and counts once.
+fn lasted(waits: impl Iterator<Item = (u64, WaitFrame)>, now_ns: u64) -> BTreeMap<RingNumber, u64> {
+    let waits: BTreeMap<u64, WaitFrame> = waits.collect();
+    let mut sums = BTreeMap::new();
+    for wait in waits.values() {
+        let sum: &mut u64 = sums.entry(wait.ring).or_default();
         *sum = sum.saturating_add(now_ns.saturating_sub(wait.entry_ns));
     }
-    Ok(open)
+    sums
 }
 
 /// How many ring numbers were given.
@@ -245,4 +254,17 @@ fn take<T: Pod>(
         .map_err(|source| ProbeError::Map { map: name, source: MapError::IoError(source) })?;
     map.set(at, blank, 0).map_err(in_map(name))?;
     Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_that_begins_anew_counts_no_wait_twice() {
+        let wait = |ring, entry_ns| WaitFrame { ring, entry_ns, ..WaitFrame::default() };
+        let walk = [(7, wait(0, 100)), (8, wait(0, 300)), (7, wait(0, 100)), (9, wait(1, 900))];
+        // The last one began after the moment that is asked for.
+        assert_eq!(lasted(walk.into_iter(), 500), [(0, 600), (1, 0)].into());
+    }
 }
