@@ -317,11 +317,18 @@ impl Live {
         if let Some(watched) = &mut self.head_watch
             && (watched.tgid, watched.fd) == (tgid, fd)
         {
-            watched.ring = Some(ring);
+            // One that is behind the descriptor later is another file's.
+            watched.ring.get_or_insert(ring);
         }
         // A refusal costs the exact iterations of this program alone; they are
         // then said to be unknown.
         let _ = self.spins.listen_to_process(&mut self.probes, tgid);
+        // A process may have rings that nobody asked for: its threads are named
+        // as consumers of one that somebody did.
+        let wanted = |probes| live_maps::state(probes, ring).is_ok_and(|ring| ring.selected != 0);
+        if self.unplaced.is_empty() || !wanted(&self.probes) {
+            return;
+        }
         let (probes, named) = (&mut self.probes, &mut self.named);
         self.unplaced.retain(|tid| {
             let placed = existing::process_of(*tid) == Some(tgid)
