@@ -85,11 +85,21 @@ pub struct RingCorrelated {
     pub closed: Option<RingClosed>,
 }
 
+impl RingCorrelated {
+    /// Records of sampled positions that contradicted themselves: they were
+    /// received, and are no sample.
+    pub fn contradictory(&self) -> u64 {
+        self.resolved.saturating_sub(self.residency.samples())
+    }
+}
+
 /// What the records of one interval told.
 #[derive(Clone, Debug, Default)]
 pub struct Correlated {
     /// By ring.
     pub rings: BTreeMap<RingNumber, RingCorrelated>,
+    /// Records of every kind.
+    pub records: u64,
     /// Records of rings beyond [`MAX_RINGS`].
     pub refused: u64,
     /// Records of sampled positions of an interval that had ended: not lost,
@@ -101,6 +111,7 @@ pub struct Correlated {
 #[derive(Clone, Debug, Default)]
 pub struct Correlator {
     rings: BTreeMap<RingNumber, ring::Following>,
+    records: u64,
     refused: u64,
     of_other_intervals: u64,
     newest: u32,
@@ -109,6 +120,7 @@ pub struct Correlator {
 impl Correlator {
     /// Adds one record. Never fails: what cannot be true is counted.
     pub fn push(&mut self, record: &Record) {
+        self.records = self.records.saturating_add(1);
         match record {
             Record::Resolved(resolved) => {
                 self.newest = self.newest.max(resolved.interval);
@@ -139,8 +151,11 @@ impl Correlator {
     /// others. Goes on with the next; positions that were told of it already
     /// are kept for it.
     pub fn roll(&mut self, interval: u32) -> Correlated {
-        let mut told =
-            Correlated { refused: std::mem::take(&mut self.refused), ..Default::default() };
+        let mut told = Correlated {
+            records: std::mem::take(&mut self.records),
+            refused: std::mem::take(&mut self.refused),
+            ..Default::default()
+        };
         let mut dropped = 0u64;
         self.rings.retain(|number, ring| {
             let (correlated, of_other_intervals) = ring.roll(interval);

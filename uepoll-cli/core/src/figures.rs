@@ -61,7 +61,8 @@ pub enum Kind {
     IntervalHistogram,
 }
 
-/// Which loss makes a figure a lower bound (printed with `>=`).
+/// Which loss makes a figure a lower bound (printed with `>=`), or, where it is
+/// derived, an estimate (`~`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LossClass {
     /// Hits of the probes on arrivals and adds.
@@ -77,7 +78,8 @@ pub enum LossClass {
 pub enum Exactness {
     /// A count; a lower bound while the matching loss is not 0.
     Counted,
-    /// Made of counts.
+    /// Made of counts, some in a denominator: no bound while the matching loss
+    /// is not 0.
     Derived,
     /// Every event is in it, in buckets 6.25 % wide; count, sum and maximum
     /// are exact.
@@ -97,8 +99,11 @@ impl Exactness {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Counted => "exact; a lower bound (>=) while the matching loss is not 0",
-            Self::Derived => "made of counts",
-            Self::EveryEvent => "every event, in buckets 6.25 % wide; count, sum and max exact",
+            Self::Derived => "made of counts; an estimate (~) while the matching loss is not 0",
+            Self::EveryEvent => {
+                "every event, in buckets 6.25 % wide; count, sum and max exact, lower bounds (>=) while \
+                 the matching loss is not 0"
+            }
             Self::Interval => "an interval that holds the truth, for each sampled position",
             Self::Sampled => "sampled: a share of the looks",
             Self::AtMost => "an upper bound (<=)",
@@ -175,6 +180,8 @@ pub mod needs {
     ];
     /// The sampler.
     pub const SAMPLER: &[&str] = &["cpu-clock"];
+    /// The sampler, and adds under way: without either no slot spin is seen.
+    pub const SLOTS: &[&str] = &["cpu-clock", "ep_add_event_to_uring"];
     /// Nothing in particular.
     pub const NOTHING: &[&str] = &[];
 

@@ -20,7 +20,7 @@ const WORDS: &[Word] = &[
             "EPOLL_CTL_ADD was refused. The caller cannot tell which of two causes it had: every \
              item of the ring is used, or the user's limit of watches is reached.",
             "How it is measured: the return of epoll_ctl, and by what ep_get_bit returned in that \
-             call; without that probe by the ring's count of used items.",
+             call; without that probe by the ring's count of used items, and then called likely.",
             "What to do: ring full (enospc_ring_full): create the ring with more items, at most \
              65536, or remove items that are done. User watches (enospc_user_watches): raise \
              fs.epoll.max_user_watches.",
@@ -58,10 +58,11 @@ const WORDS: &[Word] = &[
             "What was missed, each kind counted: hits that a probe missed, records that found the \
              ring buffer full, samples without a place, maps that were full, positions that could \
              not be told, probes that could not be attached.",
-            "A count whose matching loss is not 0 is printed with >=. With --strict any loss \
-             exits with 4.",
-            "What to do: records or samples lost: fewer rings at once (-p, -r) or a longer \
-             interval between bursts; probes absent: `uepoll doctor` says why.",
+            "A count whose matching loss is not 0 is printed with >=, a ratio of such counts with \
+             ~. Samples that were lost widen percentiles, or leave them without an upper end. With \
+             --strict any loss exits with 4.",
+            "What to do: records or samples lost, or hits missed: watch fewer rings at once (-p, \
+             -r); probes absent: `uepoll doctor` says why.",
         ],
     },
     Word {
@@ -88,11 +89,20 @@ const WORDS: &[Word] = &[
         ],
     },
     Word {
+        names: &["marks", ">=", "<=", "~", "-"],
+        text: &[
+            "What stands before a figure. >=: a lower bound, since some of what it counts was \
+             missed. <=: an upper bound. ~: an estimate, inferred because a function is inlined, \
+             or a ratio of counts some of which were missed. A figure that is - is not known: \
+             --json says why under absent.",
+        ],
+    },
+    Word {
         names: &["cost", "self cost"],
         text: &[
             "What observing takes: the time in the program bodies, as a share of one CPU, while \
              BPF statistics were on (the first 200 ms of each interval; entering a program is not \
-             in it), and the CPU time of uepoll's own process.",
+             in it), the CPU time of uepoll's own process, and with -v the records each second.",
             "What to do if it is too much: watch one process or ring (-p, -r), or fewer snapshots \
              (-F).",
         ],

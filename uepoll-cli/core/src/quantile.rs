@@ -5,7 +5,7 @@
 pub const LEVEL: f64 = 0.95;
 
 /// Two-sided quantile of the normal distribution at [`LEVEL`].
-const Z: f64 = 1.959_964;
+pub const Z: f64 = 1.959_964;
 
 /// With fewer samples beyond a percentile than this it is not told.
 pub const SAMPLES_BEYOND: f64 = 30.0;

@@ -51,6 +51,7 @@ pub fn figures_page() -> String {
          | `program_bodies_cpu_share` | time in the program bodies while BPF statistics were on, as \
          a share of one CPU; entering a program is not in it |\n\
          | `statistics_on_ns` | for how long they were on |\n\
+         | `records_per_s` | records that came from the probes, each second |\n\
          | `programs` | of each program its hits and the mean time of its body |\n",
     );
     out
@@ -116,6 +117,7 @@ pub fn report_schema() -> Json {
                 ("own_cpu_share", or_null(number("CPU time of uepoll itself"))),
                 ("program_bodies_cpu_share", or_null(number("program bodies"))),
                 ("statistics_on_ns", count("for how long that was measured")),
+                ("records_per_s", or_null(number("records that came, each second"))),
                 ("programs", list(object(&[
                     ("name", text("name of the program")),
                     ("hits", count("hits")),
@@ -224,7 +226,7 @@ fn ring() -> Json {
                 "additionalProperties": { "type": "string" },
             }),
         ),
-        ("at_least", list(text("figures that are lower bounds"))),
+        ("at_least", list(text("figures that are lower bounds; of a histogram count, sum, max"))),
         ("at_most", list(text("figures that are upper bounds"))),
         ("inferred", list(text("figures that are estimates"))),
         ("books", list(reference("equation"))),

@@ -22,8 +22,9 @@ pub enum Accuracy {
     Exact,
     /// It may be more: the matching loss is not 0.
     AtLeast,
-    /// Inferred by the kernel side, because the function that would have told
-    /// is inlined: it may be a little more or less.
+    /// An estimate, which may be more or less: inferred by the kernel side,
+    /// because the function that would have told is inlined; or made of counts
+    /// some of which were lost.
     Inferred,
     /// It may be less: an upper bound.
     AtMost,
@@ -147,7 +148,7 @@ impl Report {
             of_other_intervals: told.of_other_intervals,
             loss: loss::rows(capture, told),
             ticks: loss::ticks(capture),
-            cost: CostReport::build(capture),
+            cost: CostReport::build(capture, told),
         }
     }
 

@@ -5,7 +5,7 @@
 use hdrhistogram::Histogram;
 use uepoll_common::record::Resolved;
 
-use crate::quantile::{Bounds, Percentile, enclosing_ranks};
+use crate::quantile::{Bounds, Percentile, SAMPLES_BEYOND, Z, enclosing_ranks};
 
 /// Significant decimal digits of the two histograms. Their buckets widen the
 /// bounds by less than 1 %; memory is at most 64 KiB a ring.
@@ -199,23 +199,41 @@ impl Residency {
 
     /// Bounds of the longest residency among the samples, `None` without one.
     pub fn max(&self) -> Option<Bounds> {
+        self.max_with(0)
+    }
+
+    /// As [`Self::max`], among all chosen positions; `unseen` as in
+    /// [`Self::percentile_with`].
+    pub fn max_with(&self, unseen: u64) -> Option<Bounds> {
         (self.samples > 0).then_some(Bounds {
             lo: self.max_lo_ns,
-            hi: (self.unconsumed == 0).then_some(self.max_hi_ns),
+            hi: (self.unconsumed == 0 && unseen == 0).then_some(self.max_hi_ns),
         })
     }
 
-    /// Bounds of the mean over the positions the samples stand for, `None`
-    /// without a sample. `unseen` as in [`Self::percentile_with`].
+    /// Bounds of the mean over the positions the samples stand for, widened to
+    /// [`crate::quantile::LEVEL`] where these are more than the samples (by the
+    /// normal approximation; nothing is told of too few); `None` without a
+    /// sample. `unseen` as in [`Self::percentile_with`].
     pub fn mean_with(&self, unseen: u64) -> Option<Bounds> {
         let seen = self.total_weight as f64 / self.total_weight.saturating_add(unseen) as f64;
         let Ends { lower, upper } = self.ends.as_deref()?;
-        (self.samples > 0).then(|| Bounds {
-            // A bucket's mean is off by less than its width, 1 %.
-            lo: (lower.mean() * 0.99 * seen) as u64,
+        // A bucket's mean is off by less than its width, 1 %.
+        let bounds = |error_of: &dyn Fn(&Histogram<u64>) -> f64| Bounds {
+            lo: ((lower.mean() * 0.99 - error_of(lower)).max(0.0) * seen) as u64,
             hi: (self.unconsumed == 0 && unseen == 0)
-                .then_some((upper.mean() * 1.01).ceil() as u64),
-        })
+                .then_some((upper.mean() * 1.01 + error_of(upper)).ceil() as u64),
+        };
+        match self.effective_samples() {
+            0 => None,
+            // Every position is among the samples.
+            _ if self.total_weight == self.samples => Some(bounds(&|_| 0.0)),
+            samples if (samples as f64) < SAMPLES_BEYOND => Some(Bounds { lo: 0, hi: None }),
+            samples => {
+                let root = (samples as f64).sqrt();
+                Some(bounds(&|ends| Z * 1.01 * ends.stdev() / root))
+            }
+        }
     }
 
     /// Weight of the samples, by lower and by upper end, that lie between each

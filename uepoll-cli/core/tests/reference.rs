@@ -7,11 +7,14 @@ mod fixture;
 use std::path::Path;
 
 use fixture::{busy_ring, capture, told, with_hostile_names, with_loss};
+use proptest::prelude::*;
 use serde_json::Value as Json;
-use uepoll_core::capture::{Attached, HeadWatch};
+use uepoll_common::counter::{HOST_COUNTERS, RING_COUNTERS};
+use uepoll_core::capture::{Attached, HeadWatch, PlanRow};
 use uepoll_core::correlate::Correlated;
 use uepoll_core::reference::{figures_page, report_schema};
-use uepoll_core::render::json;
+use uepoll_core::render::text::{TextOptions, WIDTH, render};
+use uepoll_core::render::{Charset, json};
 use uepoll_core::report::Report;
 
 /// Compares with a file of `docs/`, or writes it where that is asked for.
@@ -77,6 +80,91 @@ fn every_kind_of_report_is_what_the_schema_says() {
         check(&schema, &schema, &document, "$", &mut wrong);
         assert!(wrong.is_empty(), "{wrong:#?}");
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 64, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn whatever_was_counted_the_report_is_what_the_schema_says(
+        counts in proptest::collection::vec(any_count(), RING_COUNTERS),
+        host in proptest::collection::vec(any_count(), HOST_COUNTERS),
+        (duration_ns, waiting_ns, cpus) in (any_count(), any_count(), 0u32..9),
+        (waiters_seen, sample_shift) in (any::<u32>(), any::<u32>()),
+        ((first_head, first_tail), (head, tail)) in any::<((u32, u32), (u32, u32))>(),
+        missing in proptest::sample::subsequence(SYMBOLS.to_vec(), 0..SYMBOLS.len()),
+        comm in any::<String>(),
+    ) {
+        let mut ring = busy_ring(0);
+        ring.counters.0.copy_from_slice(&counts);
+        (ring.waiting_ns, ring.waiters_seen, ring.sample_shift) =
+            (waiting_ns, waiters_seen, sample_shift);
+        (ring.first_head, ring.first_tail) = (first_head, first_tail);
+        if let Some(last) = &mut ring.last {
+            (last.head, last.tail) = (head, tail);
+        }
+        if let Some(owner) = &mut ring.owner {
+            owner.comm = comm;
+        }
+        let mut capture = capture(vec![ring]);
+        (capture.duration_ns, capture.host.cpus) = (duration_ns, cpus);
+        capture.host_counters.0.copy_from_slice(&host);
+        capture.plan = missing.into_iter().map(|symbol| PlanRow {
+            point: "a point",
+            symbol: symbol.into(),
+            attached: Attached::Missing,
+            why_not_better: None,
+            lost: Some("what it tells".into()),
+        }).collect();
+        let report = Report::build(&capture, &told(0));
+        let document: Json = serde_json::from_str(&json::render(&report)).expect("JSON");
+        let schema = report_schema();
+        let mut wrong = Vec::new();
+        check(&schema, &schema, &document, "$", &mut wrong);
+        prop_assert!(wrong.is_empty(), "{:#?}", wrong);
+        let ring = &document["rings"][0];
+        for (key, value) in ring["figures"].as_object().expect("an object") {
+            prop_assert_eq!(value.is_null(), ring["absent"][key].is_string(), "{}", key);
+            let marks = ["at_least", "at_most", "inferred"].into_iter().filter(|list| {
+                ring[list].as_array().is_some_and(|list| list.contains(&key.as_str().into()))
+            });
+            prop_assert!(marks.count() <= usize::from(!value.is_null()), "{}", key);
+            if key.ends_with("_share") && key != "consumer_on_cpu_share" {
+                let most = if key.starts_with("consumer_") { f64::from(cpus.max(1)) } else { 1.0 };
+                let wrong = value.as_f64().is_some_and(|share| share > most);
+                // Of counts of which one is a part of the other.
+                let parts = !["estale", "enospc", "slot_spin"].iter().any(|k| key.starts_with(k));
+                prop_assert!(!wrong || !parts, "{} {}", key, value);
+            }
+        }
+        for verbose in [false, true] {
+            let options = TextOptions { charset: Charset::Ascii, verbose };
+            let text = render(&report, options);
+            prop_assert!(text.lines().all(|line| line.len() <= WIDTH && line.is_ascii()));
+            let last = text.lines().last().unwrap_or_default();
+            prop_assert!(last.contains("cost") && last.contains("loss"), "{}", last);
+        }
+    }
+}
+
+/// Functions and tracepoints that figures need.
+const SYMBOLS: [&str; 9] = [
+    "ep_poll_callback",
+    "ep_add_event_to_uring",
+    "ep_remove_user_item",
+    "ep_poll_wakeup",
+    "ep_poll_callback_work",
+    "ep_get_bit",
+    "syscalls:sys_exit_epoll_ctl",
+    "do_epoll_wait",
+    "cpu-clock",
+];
+
+/// Counts of every size, those that no double holds and none at all among them.
+fn any_count() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(0), 0u64..100, any::<u64>(), Just((1 << 53) + 1), Just(u64::MAX)]
 }
 
 #[test]

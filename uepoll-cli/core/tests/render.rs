@@ -7,9 +7,9 @@ mod fixture;
 use std::path::Path;
 
 use fixture::{busy_ring, capture, slow_ring, told, with_hostile_names, with_loss};
-use uepoll_common::counter::{RingCounter, RingHistogram};
+use uepoll_common::counter::{RING_HISTOGRAMS, RingCounter, RingHistogram};
 use uepoll_common::hist::RawHistogram;
-use uepoll_core::capture::{Attached, Capture, Consumer, HeadWatch, PlanRow, Protocol};
+use uepoll_core::capture::{Attached, Capture, Consumer, HeadWatch, Owner, PlanRow, Protocol};
 use uepoll_core::correlate::Correlated;
 use uepoll_core::render::text::{TextOptions, WIDTH, render};
 use uepoll_core::render::{Charset, json};
@@ -241,6 +241,34 @@ fn an_idle_ring_is_only_mentioned() {
     }
     let text = plain(&capture(vec![idle, busy_ring(0)]), &told(0));
     assert!(text.contains("1 more ring was idle (-v shows it)"), "{text}");
+}
+
+#[test]
+fn no_figure_is_cut_off_however_busy_the_ring_was() {
+    const MOST: u64 = 999_999_999_999;
+    let mut ring = busy_ring(0);
+    ring.counters.0.fill(MOST);
+    ring.max_items = 65536;
+    ring.consumers[0].tid = u32::MAX;
+    ring.consumers[0].comm = "w".repeat(15);
+    ring.owner = Some(Owner { pid: u32::MAX, comm: "c".repeat(15), fd: i32::MAX });
+    let mut histogram = RawHistogram::EMPTY;
+    (0..5).for_each(|octave| histogram.record(86_400_000_000_000 >> (octave * 8)));
+    (histogram.count, histogram.sum) = (MOST, u64::MAX);
+    histogram.buckets.iter_mut().for_each(|bucket| *bucket *= MOST / 5);
+    let mut histograms = [histogram; RING_HISTOGRAMS];
+    histograms[RingHistogram::Depth as usize] = RawHistogram::EMPTY;
+    histograms[RingHistogram::Depth as usize].record(131_072);
+    ring.histograms = Some(histograms.into());
+    for duration_ns in [1_000_000, 3_600_000_000_000] {
+        for mut capture in [capture(vec![ring.clone()]), with_loss(capture(vec![ring.clone()]))] {
+            capture.duration_ns = duration_ns;
+            for verbose in [false, true] {
+                let text = text_of(&capture, &told(0), verbose, Charset::Ascii);
+                assert!(!text.lines().any(|line| line.ends_with('~')), "{text}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -65,7 +65,7 @@ figures! {
         "merged, from EPOLL_CTL_MOD",
         "ep_add_event_to_uring",
         "";
-    MergedShare, "merged", "merged", Share, Gauge, Own, ADD, Derived,
+    MergedShare, "merged", "merged", Share, Gauge, Hits, ADD, Derived,
         "merged, as a share of all adds",
         "ep_add_event_to_uring",
         "much merging: events come faster than the ring is drained; a plain completion ring would \
@@ -86,7 +86,7 @@ figures! {
         "slots that head has passed",
         "head of the ring, its 2^32 wraps told by published",
         "";
-    EventsPerWait, "events_per_wait", "events per wait", Ratio, Gauge, Own, WAIT, Derived,
+    EventsPerWait, "events_per_wait", "events per wait", Ratio, Gauge, Threads, WAIT, Derived,
         "consumed, for each wait",
         "head of the ring; do_epoll_wait",
         "near 1: the program sleeps after every event, and the ring saves it little";
@@ -95,7 +95,7 @@ figures! {
         "do_epoll_ctl",
         "ring full: create the ring with more items; user watches: raise \
          fs.epoll.max_user_watches";
-    EnospcShare, "enospc_adds", "ENOSPC per ADD", Share, Gauge, Own, CONTROL, Derived,
+    EnospcShare, "enospc_adds", "ENOSPC per ADD", Share, Gauge, Threads, CONTROL, Derived,
         "ADDs refused with ENOSPC, as a share of all ADDs",
         "do_epoll_ctl",
         "";
@@ -116,7 +116,7 @@ figures! {
         "exit of the wait",
         "not an error: an event came between the last look at the ring and the sleep; often: look \
          a little longer before waiting";
-    EstaleShare, "estale_waits", "ESTALE per wait", Share, Gauge, Own, WAIT, Derived,
+    EstaleShare, "estale_waits", "ESTALE per wait", Share, Gauge, Threads, WAIT, Derived,
         "waits that returned ESTALE without having slept, as a share of all waits",
         "exit of the wait",
         "see estale_per_s";
@@ -125,11 +125,11 @@ figures! {
         "sampled positions between snapshots of head",
         "long: the consumer works, sleeps elsewhere, or is off the CPU; wide bounds: the report \
          names the -F that narrows them";
-    OffloadDelay, "offload_delay", "offload", Nanoseconds, Histogram, Own, OFFLOAD, EveryEvent,
+    OffloadDelay, "offload_delay", "offload", Nanoseconds, Histogram, Threads, OFFLOAD, EveryEvent,
         "wake-up without flags to the entry of its worker",
         "ep_poll_wakeup to ep_poll_callback_work",
         "long: workqueue threads do not get a CPU";
-    OffloadRun, "offload_run", "offload run", Nanoseconds, Histogram, Own, WORK, EveryEvent,
+    OffloadRun, "offload_run", "offload run", Nanoseconds, Histogram, Threads, WORK, EveryEvent,
         "entry to return of the offload worker",
         "ep_poll_callback_work",
         "";
@@ -145,19 +145,19 @@ figures! {
         "runs of the offload worker that found no event",
         "ep_poll_callback_work",
         "many: the source wakes without having anything to tell";
-    OffloadCollapsed, "offload_collapsed", "collapsed", Count, Counter, Own, OFFLOAD, Derived,
+    OffloadCollapsed, "offload_collapsed", "collapsed", Count, Counter, Threads, OFFLOAD, Derived,
         "wake-ups without flags that shared a run with another",
         "wakeups - runs",
         "";
-    PublishDirect, "publish_direct", "publish", Nanoseconds, Histogram, Own, ADD, EveryEvent,
+    PublishDirect, "publish_direct", "publish", Nanoseconds, Histogram, Hits, ADD, EveryEvent,
         "callback entry to add exit in the waker, cost of the probes included",
         "ep_poll_callback to ep_add_event_to_uring",
         "compare with publish_floor_ns: what is not above it is the price of looking";
-    PublishOffloaded, "publish_offloaded", "publish off.", Nanoseconds, Histogram, Own, ADD, EveryEvent,
+    PublishOffloaded, "publish_offloaded", "publish off.", Nanoseconds, Histogram, Hits, ADD, EveryEvent,
         "callback entry to add exit in the offload worker, cost of the probes included",
         "ep_poll_callback to ep_add_event_to_uring",
         "";
-    Blocked, "blocked", "in wait", Nanoseconds, Histogram, Own, WAIT, EveryEvent,
+    Blocked, "blocked", "in wait", Nanoseconds, Histogram, Threads, WAIT, EveryEvent,
         "entry to return of epoll_wait on this ring",
         "do_epoll_wait, exit of the system call",
         "together with waits_slept it tells how long the program had nothing to do";
@@ -189,22 +189,23 @@ figures! {
         "waits with any other result",
         "exit of the wait",
         "";
-    Depth, "depth", "depth", Items, Histogram, Own, ADD, EveryEvent,
+    Depth, "depth", "depth", Items, Histogram, Hits, ADD, EveryEvent,
         "tail - head at each publish; may pass the capacity while a consumer is in mid-step",
         "ep_add_event_to_uring",
         "near the capacity: the consumer does not keep up";
-    WakeUp, "wake_up", "wake-up", Nanoseconds, Histogram, Own, WAKE, EveryEvent,
+    WakeUp, "wake_up", "wake-up", Nanoseconds, Histogram, Threads, WAKE, EveryEvent,
         "last wake-up of a sleeping waiter to the return of its wait",
         "sched_wakeup to the exit of the wait",
         "long: the woken thread does not get a CPU (other threads, a low priority, a sleeping \
          core)";
     PublishFloor, "publish_floor", "floor", Nanoseconds, Gauge, Own, ADD, AtMost,
-        "upper edge of the lowest bucket of publish_direct: the probes cost no event more than \
-         this, the function's own time included",
+        "upper edge of the lowest bucket of publish_direct: what every publish at least takes, \
+         probes included, is no more than this",
         "publish_direct",
         "";
     ConsumerOnCpu, "consumer_on_cpu", "on CPU", Share, Gauge, Own, SAMPLER, Sampled,
-        "sampler ticks that found a consumer on the CPU, in CPUs (two consumers can be 2)",
+        "sampler ticks that found a consumer on the CPU, in CPUs (two consumers can be 2); not told \
+         from fewer than 30 ticks of a CPU",
         "sampler",
         "";
     ConsumerBusy, "consumer_busy", "busy", Share, Gauge, Own, SAMPLER, AtLeast,
@@ -217,18 +218,18 @@ figures! {
         "sampler",
         "high, with the consumer's own probe saying that it spins: a smaller spin budget frees the \
          CPU";
-    ConsumerWaiting, "consumer_waiting", "waiting", Share, Gauge, Own, WAIT, Counted,
+    ConsumerWaiting, "consumer_waiting", "waiting", Share, Gauge, Threads, WAIT, Counted,
         "time that the consumers spent in epoll_wait on this ring, as a share of the interval and \
          of all consumers",
         "entry to exit of the wait, waits under way included",
         "";
-    SlotSpin, "slot_spin", "slot spin", Share, Gauge, Own, SAMPLER, Sampled,
+    SlotSpin, "slot_spin", "slot spin", Share, Gauge, Own, SLOTS, Sampled,
         "looks of the sampler that saw the slot at head empty while an add for exactly that \
          position was under way: whoever consumes there must spin (v2 and v3 only)",
         "sampler; adds under way",
         "above 0: a waker was interrupted between tail and slot, as when a virtual CPU naps; \
          slot_exposure_ns bounds how long";
-    SlotSpinSightings, "slot_spin_sightings", "slot spin sightings", Count, Counter, Own, SAMPLER, Sampled,
+    SlotSpinSightings, "slot_spin_sightings", "slot spin sightings", Count, Counter, Own, SLOTS, Sampled,
         "the looks that slot_spin is made of",
         "sampler",
         "";
@@ -236,7 +237,7 @@ figures! {
         "looks of the sampler at this ring",
         "sampler",
         "";
-    SlotExposure, "slot_exposure", "slot exposed", Nanoseconds, Histogram, Own, ADD, EveryEvent,
+    SlotExposure, "slot_exposure", "slot exposed", Nanoseconds, Histogram, Hits, ADD, EveryEvent,
         "entry to exit of the add that made a new slot: for no longer was tail ahead of the slot \
          (v2 and v3 only)",
         "ep_add_event_to_uring",

@@ -94,6 +94,7 @@ pub fn document(report: &Report) -> Json {
             "own_cpu_share": report.cost.own_share,
             "program_bodies_cpu_share": report.cost.programs_share,
             "statistics_on_ns": report.cost.statistics_on_ns,
+            "records_per_s": report.cost.records_per_s,
             "programs": report.cost.programs.iter().map(|program| json!({
                 "name": program.name,
                 "hits": program.hits,
@@ -125,7 +126,10 @@ fn ring(ring: &RingReport) -> Json {
     for figure in FIGURES {
         let key = figure.key();
         let value = ring.value(figure.id);
-        if let Value::Count { accuracy, .. } | Value::Number { accuracy, .. } = value {
+        if let Value::Count { accuracy, .. }
+        | Value::Number { accuracy, .. }
+        | Value::Distribution(Distribution { accuracy, .. }) = value
+        {
             match accuracy {
                 Accuracy::Exact => {}
                 Accuracy::AtLeast => at_least.push(key.clone()),

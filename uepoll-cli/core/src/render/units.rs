@@ -2,6 +2,7 @@
 //! they are rounded.
 
 use crate::quantile::Bounds;
+use crate::report::Accuracy;
 
 /// Which way a printed number may differ from the true one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +24,58 @@ pub(crate) fn grouped(value: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// A rate or ratio behind the mark of its accuracy: whole from 100, else one
+/// decimal, 0 as `0`; a bound stays one when it is rounded.
+pub(crate) fn marked_number(value: f64, accuracy: Accuracy) -> String {
+    match accuracy {
+        Accuracy::AtLeast | Accuracy::AtMost => {
+            let whole = value >= 100.0;
+            let rounded = outwards(value, if whole { 1.0 } else { 10.0 }, accuracy);
+            let text = match rounded {
+                0.0 => "0".into(),
+                v if whole => grouped(v as u64),
+                v => format!("{v:.1}"),
+            };
+            format!("{}{text}", accuracy.mark())
+        }
+        Accuracy::Exact | Accuracy::Inferred => marked(number(value), accuracy),
+    }
+}
+
+/// A share as per cent behind the mark of its accuracy; a bound stays one when
+/// it is rounded.
+pub(crate) fn marked_percent(share: f64, accuracy: Accuracy) -> String {
+    let percents = share * 100.0;
+    match accuracy {
+        Accuracy::AtLeast | Accuracy::AtMost => {
+            let tenths = percents < 10.0 || (99.0..100.0).contains(&percents);
+            let text = match outwards(percents, if tenths { 10.0 } else { 1.0 }, accuracy) {
+                0.0 => "0".into(),
+                v if tenths && v < 100.0 => format!("{v:.1}"),
+                v => format!("{v:.0}"),
+            };
+            format!("{}{text} %", accuracy.mark())
+        }
+        Accuracy::Exact | Accuracy::Inferred => marked(percent(share), accuracy),
+    }
+}
+
+/// `<0.1` needs no mark of its own.
+fn marked(text: String, accuracy: Accuracy) -> String {
+    if text.starts_with('<') { text } else { format!("{}{text}", accuracy.mark()) }
+}
+
+/// A bound at `1 / scale`, no closer than it is; what binary fractions add to a
+/// decimal one does not count.
+fn outwards(bound: f64, scale: f64, accuracy: Accuracy) -> f64 {
+    let scaled = bound * scale;
+    let rounded = match accuracy {
+        Accuracy::AtMost => (scaled * (1.0 - 1e-12)).ceil(),
+        _ => (scaled * (1.0 + 1e-12)).floor(),
+    };
+    rounded / scale
 }
 
 /// A rate or ratio: whole from 100, else one decimal, 0 as `0`.
@@ -141,6 +194,30 @@ mod tests {
         assert_eq!(bounds(0, Some(5000)), "0..5.0us");
         assert_eq!(bounds(4100, None), ">=4.1us");
         assert_eq!(bounds(4100, Some(4100)), "4.1us");
+    }
+
+    #[test]
+    fn a_bound_that_is_rounded_for_people_stays_one() {
+        for (share, at_least, at_most) in [
+            (0.0, ">=0 %", "<=0 %"),
+            (0.0003, ">=0 %", "<=0.1 %"),
+            (0.07, ">=7.0 %", "<=7.0 %"),
+            (0.0999, ">=9.9 %", "<=10.0 %"),
+            (0.2249, ">=22 %", "<=23 %"),
+            (0.29, ">=29 %", "<=29 %"),
+            (0.9999, ">=99.9 %", "<=100 %"),
+            (2.0, ">=200 %", "<=200 %"),
+        ] {
+            assert_eq!(marked_percent(share, Accuracy::AtLeast), at_least, "{share}");
+            assert_eq!(marked_percent(share, Accuracy::AtMost), at_most, "{share}");
+        }
+        for (value, at_least) in
+            [(0.04, ">=0"), (99.97, ">=99.9"), (1999.7, ">=1 999"), (1.4, ">=1.4")]
+        {
+            assert_eq!(marked_number(value, Accuracy::AtLeast), at_least, "{value}");
+        }
+        assert_eq!(marked_percent(0.0001, Accuracy::Inferred), "<0.1 %");
+        assert_eq!(marked_percent(0.39, Accuracy::Inferred), "~39 %");
     }
 
     #[test]

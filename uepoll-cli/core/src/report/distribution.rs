@@ -1,21 +1,24 @@
-//! Distributions as a report holds them: percentiles as bounds, with exact
-//! count, sum and maximum where the kernel side counted every value.
+//! Distributions as a report holds them: percentiles as bounds, with count, sum
+//! and maximum, exact where the kernel side missed none, for every value.
 
 use std::ops::Range;
 
 use uepoll_common::hist::{BUCKETS, RawHistogram, bucket_floor};
 
+use super::Accuracy;
 use crate::quantile::{Bounds, Percentile};
 use crate::residency::Residency;
 
 /// Every value counted, in buckets 6.25 % wide.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {
-    /// Number of values, exact.
+    /// How far count, sum and maximum can be relied on.
+    pub accuracy: Accuracy,
+    /// Number of values.
     pub count: u64,
-    /// Their sum, exact.
+    /// Their sum.
     pub sum: u64,
-    /// The largest, exact.
+    /// The largest.
     pub max: u64,
     /// For each of [`Percentile::ALL`] the bucket it lies in; `None` if no value
     /// lies beyond it.
@@ -24,7 +27,7 @@ pub struct Distribution {
 
 impl Distribution {
     /// From a histogram of the kernel side.
-    pub fn build(raw: &RawHistogram) -> Self {
+    pub fn build(raw: &RawHistogram, accuracy: Accuracy) -> Self {
         // The buckets' own total: a value counted between the reads of `count`
         // and of its bucket must not push a percentile off the end.
         let total: u64 = raw.buckets.iter().fold(0, |all, n| all.saturating_add(*n));
@@ -43,7 +46,7 @@ impl Distribution {
             let lo = bucket_floor(index).min(raw.max);
             Some(Bounds { lo, hi: Some(above.min(raw.max)) })
         });
-        Self { count: raw.count, sum: raw.sum, max: raw.max, percentiles }
+        Self { accuracy, count: raw.count, sum: raw.sum, max: raw.max, percentiles }
     }
 
     /// Mean, `None` without a value.
@@ -95,7 +98,7 @@ impl IntervalDistribution {
             unconsumed: residency.unconsumed(),
             percentiles: Percentile::ALL
                 .map(|percentile| residency.percentile_with(percentile, unseen)),
-            max: residency.max()?,
+            max: residency.max_with(unseen)?,
             mean: residency.mean_with(unseen)?,
             bars: bars(residency),
         })
@@ -135,7 +138,7 @@ mod tests {
     fn a_percentile_lies_in_the_bucket_of_its_nearest_rank_value() {
         let mut raw = RawHistogram::EMPTY;
         (1..=10_000).for_each(|value| raw.record(value));
-        let distribution = Distribution::build(&raw);
+        let distribution = Distribution::build(&raw, Accuracy::Exact);
         for (percentile, truth) in Percentile::ALL.into_iter().zip([5000, 9900, 9990]) {
             let bounds = distribution.percentiles[percentile as usize].expect("values beyond");
             let hi = bounds.hi.expect("bounded");
@@ -148,7 +151,7 @@ mod tests {
     fn a_percentile_with_nothing_beyond_it_is_not_told() {
         let mut raw = RawHistogram::EMPTY;
         (0..99).for_each(|value| raw.record(value));
-        let distribution = Distribution::build(&raw);
+        let distribution = Distribution::build(&raw, Accuracy::Exact);
         assert!(distribution.percentiles[0].is_some());
         assert_eq!(distribution.percentiles[1], None);
     }
@@ -157,7 +160,8 @@ mod tests {
     fn values_beyond_the_last_bucket_are_bounded_by_the_exact_maximum() {
         let mut raw = RawHistogram::EMPTY;
         (0..10).for_each(|n| raw.record((1 << 40) + n));
-        let median = Distribution::build(&raw).percentiles[0].expect("values beyond");
+        let median =
+            Distribution::build(&raw, Accuracy::Exact).percentiles[0].expect("values beyond");
         assert_eq!(median, Bounds { lo: 1 << 36, hi: Some((1 << 40) + 9) });
     }
 }

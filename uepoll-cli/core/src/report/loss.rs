@@ -6,8 +6,8 @@ use uepoll_common::counter::{HostCounter, RingCounter};
 use super::Accuracy;
 use crate::books::{is_absent, is_inferred, missing};
 use crate::capture::{Capture, RingCapture};
-use crate::correlate::Correlated;
-use crate::figures::{Figure, LossClass};
+use crate::correlate::{Correlated, RingCorrelated};
+use crate::figures::{Exactness, Figure, LossClass};
 
 /// Key of the row that counts the rows of the plan without a probe.
 pub const PROBES_ABSENT: &str = "probes_absent";
@@ -20,7 +20,7 @@ pub const LOSS_KINDS: [(&str, &str); 12] = [
     ("pairs_mismatched", "entries without return, or returns without entry"),
     ("records_lost", "records that found the ring buffer full"),
     ("samples_doubtful", "samples dropped because head or tail contradicted themselves"),
-    ("records_bad", "records that could not be decoded"),
+    ("records_bad", "records that could not be decoded, or contradicted themselves"),
     ("samples_without_place", "samples that found their ring's pending table full"),
     ("positions_ambiguous", "new slots whose position could not be told"),
     ("ring_table_full", "rings that found no place in the ring table"),
@@ -47,6 +47,7 @@ pub fn rows(capture: &Capture, told: &Correlated) -> Vec<LossRow> {
     let host = |counter| capture.host_counters.get(counter);
     let rings = |counter| sum_of(&capture.rings, counter);
     let absent = capture.plan.iter().filter(|row| is_absent(row)).count();
+    let contradictory = told.rings.values().map(RingCorrelated::contradictory);
     let counts = [
         Some(capture.loss.recursion_misses),
         capture.loss.probe_misses,
@@ -56,7 +57,7 @@ pub fn rows(capture: &Capture, told: &Correlated) -> Vec<LossRow> {
         ),
         Some(host(HostCounter::ReservesFailed)),
         Some(rings(RingCounter::SampledDoubtful)),
-        Some(capture.loss.bad_records),
+        Some(contradictory.fold(capture.loss.bad_records, u64::saturating_add)),
         Some(rings(RingCounter::SampledPendingFull)),
         Some(rings(RingCounter::PositionsAmbiguous)),
         Some(host(HostCounter::RingTableFull).saturating_add(told.refused)),
@@ -98,7 +99,12 @@ pub fn accuracy(figure: &Figure, ring: &RingCapture, capture: &Capture) -> Accur
         LossClass::Hits => hits || absent.is_some(),
         LossClass::Threads => hits || absent.is_some() || host(HostCounter::ThreadMapFull),
     };
-    if lost { Accuracy::AtLeast } else { Accuracy::Exact }
+    match figure.exactness {
+        _ if !lost => Accuracy::Exact,
+        // Lost from the denominator or from the numerator?
+        Exactness::Derived => Accuracy::Inferred,
+        _ => Accuracy::AtLeast,
+    }
 }
 
 fn sum_of(rings: &[RingCapture], counter: RingCounter) -> u64 {
@@ -126,13 +132,15 @@ pub struct CostReport {
     pub programs_share: Option<f64>,
     /// For how long they were.
     pub statistics_on_ns: u64,
+    /// Records that came, each second.
+    pub records_per_s: Option<f64>,
     /// Each program.
     pub programs: Vec<ProgramPrice>,
 }
 
 impl CostReport {
     /// From what the source measured.
-    pub fn build(capture: &Capture) -> Self {
+    pub fn build(capture: &Capture, told: &Correlated) -> Self {
         let cost = &capture.cost;
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
         let run_time_ns = cost.programs.iter().map(|p| p.run_time_ns).fold(0, u64::saturating_add);
@@ -140,6 +148,7 @@ impl CostReport {
             own_share: share(cost.own_cpu_ns, capture.duration_ns),
             programs_share: share(run_time_ns, cost.statistics_on_ns),
             statistics_on_ns: cost.statistics_on_ns,
+            records_per_s: share(told.records, capture.duration_ns).map(|each_ns| each_ns * 1e9),
             programs: cost
                 .programs
                 .iter()

@@ -142,9 +142,15 @@ impl RingReport {
 /// What was in the ring before, up to the end of the interval.
 fn before(ring: &RingCapture, told: &RingCorrelated, capture: &Capture) -> Option<Before> {
     let mut before = told.before?;
-    if let Some(last) = ring.last.filter(|last| last.header_right) {
+    let end_ns = match (&told.closed, ring.closed) {
+        // Its last look was then, and nothing grows older in a ring that is gone.
+        (Some(closed), _) => Some(closed.time_ns),
+        (None, true) => None,
         // It was read at the end of the interval, or later.
-        before.look(capture.start_ns.saturating_add(capture.duration_ns), last.head);
+        (None, false) => Some(capture.start_ns.saturating_add(capture.duration_ns)),
+    };
+    if let (Some(end_ns), Some(last)) = (end_ns, ring.last.filter(|last| last.header_right)) {
+        before.look(end_ns, last.head);
     }
     Some(before)
 }

@@ -10,9 +10,14 @@ use crate::books::{self, is_inferred, missing, no_probe};
 use crate::capture::{Capture, Protocol, RingCapture};
 use crate::correlate::RingCorrelated;
 use crate::figures::{Figure, FigureId};
+use crate::quantile::SAMPLES_BEYOND;
 
 /// Why nothing is said of a consumer.
 const CONSUMER_UNKNOWN: &str = "consumer unknown: it never waited; name it with --consumer TID";
+
+/// Why nothing is said of a consumer in a short interval: a share of few ticks
+/// is none, and may pass what there is.
+const FEW_TICKS: &str = "fewer than 30 ticks a CPU: watch longer, or look more often (-F)";
 
 /// Why nothing is said of slot spin.
 const NO_EMPTY_SLOTS: &str = "only in v2 and v3 is a slot empty once tail has passed it";
@@ -83,7 +88,9 @@ impl Source<'_> {
             F::OffloadEmpty => self.count(&[C::OffloadEmptyRuns]),
             F::OffloadCollapsed => {
                 let runs = self.sum(&[C::OffloadRuns]);
-                self.count_of(self.sum(&[C::WakeupsKeyless]).saturating_sub(runs))
+                let collapsed = self.sum(&[C::WakeupsKeyless]).saturating_sub(runs);
+                // One side alone makes no difference.
+                self.absent().unwrap_or_else(|| self.count_of(collapsed))
             }
             F::PublishDirect => self.distribution(RingHistogram::PublishDirect),
             F::PublishOffloaded => self.distribution(RingHistogram::PublishOffloaded),
@@ -125,15 +132,19 @@ impl Source<'_> {
         counters.iter().map(|which| self.ring.counters.get(*which)).fold(0, u64::saturating_add)
     }
 
-    /// Weight of chosen positions of which nothing is known: no less than it
-    /// was, since the sample shift only grows.
+    /// Weight of positions of which nothing is known: those that were chosen
+    /// and are no sample, whatever became of them, no less than it was, since
+    /// the sample shift only grows; and those that could not be told.
     fn unseen(&self) -> u64 {
-        let lost = self.sum(&[
+        let counted = self.sum(&[
             RingCounter::SampledPendingFull,
             RingCounter::SampledLost,
             RingCounter::SampledDoubtful,
         ]);
+        let due = self.sum(&[RingCounter::SampledDue]);
+        let lost = due.saturating_sub(self.told.residency.samples()).max(counted);
         lost.saturating_mul(1u64.checked_shl(self.ring.sample_shift).unwrap_or(u64::MAX))
+            .saturating_add(self.sum(&[RingCounter::PositionsAmbiguous]))
     }
 
     fn accuracy(&self) -> Accuracy {
@@ -179,7 +190,9 @@ impl Source<'_> {
 
     fn distribution(&self, which: RingHistogram) -> Value {
         match self.ring.histogram(which) {
-            Some(raw) if raw.count > 0 => Value::Distribution(Distribution::build(raw)),
+            Some(raw) if raw.count > 0 => {
+                Value::Distribution(Distribution::build(raw, self.accuracy()))
+            }
             Some(_) => self.absent().unwrap_or_else(|| Value::Absent("none seen".into())),
             None => Value::Absent("no histograms were kept for this ring".into()),
         }
@@ -204,20 +217,28 @@ impl Source<'_> {
             let none = || Value::Absent("the sampler never ran".into());
             return self.absent().unwrap_or_else(none);
         }
-        let of_one_cpu = all as f64 / f64::from(self.capture.host.cpus.max(1));
-        Value::Number { value: ticks as f64 / of_one_cpu, accuracy }
+        let cpus = f64::from(self.capture.host.cpus.max(1));
+        let of_one_cpu = all as f64 / cpus;
+        if of_one_cpu < SAMPLES_BEYOND {
+            return Value::Absent(FEW_TICKS.into());
+        }
+        // CPUs do not tick in step: their mean can fall short of one's own.
+        let most = cpus.min(self.consumers() as f64);
+        Value::Number { value: (ticks as f64 / of_one_cpu).min(most), accuracy }
+    }
+
+    /// Consumers, also those that are not told apart.
+    fn consumers(&self) -> u64 {
+        self.ring.consumers.len().max(self.ring.waiters_seen as usize) as u64
     }
 
     fn waiting(&self) -> Value {
         if self.ring.consumers.is_empty() {
             return Value::Absent(CONSUMER_UNKNOWN.into());
         }
-        let threads = self.ring.consumers.len().max(self.ring.waiters_seen as usize) as u64;
-        self.share(
-            self.ring.waiting_ns,
-            self.capture.duration_ns.saturating_mul(threads),
-            "the interval is empty",
-        )
+        let all_ns = self.capture.duration_ns.saturating_mul(self.consumers());
+        // A wait that ends while the interval does may be told of the next.
+        self.share(self.ring.waiting_ns.min(all_ns), all_ns, "the interval is empty")
     }
 
     /// A figure of slots that are empty although tail has passed them.
@@ -230,11 +251,10 @@ impl Source<'_> {
 
     /// As [`Self::of_slots`], of so many looks of the sampler.
     fn of_looks(&self, value: impl Fn(u64) -> Value) -> Value {
-        self.of_slots(|| match self.sum(&[RingCounter::SamplerLooks]) {
-            0 => self
-                .absent()
-                .unwrap_or_else(|| Value::Absent("the sampler never looked at this ring".into())),
-            looks => value(looks),
+        self.of_slots(|| match (self.absent(), self.sum(&[RingCounter::SamplerLooks])) {
+            (Some(absent), _) => absent,
+            (None, 0) => Value::Absent("the sampler never looked at this ring".into()),
+            (None, looks) => value(looks),
         })
     }
 
@@ -248,7 +268,8 @@ impl Source<'_> {
         Value::Count { value: self.sum(&[which]), accuracy }
     }
 
-    /// No event's probes cost more than the fastest publish took.
+    /// What the probes cost at their least is no more than the fastest publish
+    /// took.
     fn floor(&self) -> Value {
         let lowest = |raw: &RawHistogram| {
             let index = raw.buckets.iter().position(|n| *n > 0)?;

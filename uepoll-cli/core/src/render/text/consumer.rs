@@ -2,9 +2,9 @@
 //! is known depends on who the consumer is.
 
 use super::Lines;
-use super::ring::{columns, head, plain};
+use super::ring::{ABSENT, columns, head, plain};
 use crate::figures::FigureId;
-use crate::render::units::percent;
+use crate::render::units::marked_percent;
 use crate::report::{RingReport, Value};
 
 /// The line's name.
@@ -21,7 +21,12 @@ pub(super) fn render(ring: &RingReport, out: &mut Lines) {
     let words = |mark_apart: bool| -> Vec<String> {
         [F::ConsumerBusy, F::ConsumerEmpty, F::ConsumerWaiting, F::SlotSpin]
             .into_iter()
-            .filter_map(|id| Some(format!("{} {}", head(id), share(ring.value(id), mark_apart)?)))
+            .filter_map(|id| {
+                // Of an unknown consumer the reason stands there instead.
+                let absent = (!ring.consumers.is_empty()).then(|| ABSENT.to_owned());
+                let share = share(ring.value(id), mark_apart).or(absent)?;
+                Some(format!("{} {share}", head(id)))
+            })
             .collect()
     };
     let wide = words(true);
@@ -55,7 +60,7 @@ fn share(value: &Value, mark_apart: bool) -> Option<String> {
     let (Value::Number { accuracy, .. } | Value::Count { accuracy, .. }) = value else {
         return None;
     };
-    let text = plain(value, percent)?;
+    let text = plain(value, marked_percent)?;
     match text.strip_prefix(accuracy.mark()) {
         Some(number) if mark_apart && accuracy.mark() != "" => {
             Some(format!("{} {number}", accuracy.mark()))

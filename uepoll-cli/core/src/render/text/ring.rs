@@ -6,11 +6,11 @@ use crate::correlate::Before;
 use crate::figures::FigureId;
 use crate::quantile::{Bounds, Percentile};
 use crate::render::escape::{Charset, escaped};
-use crate::render::units::{Rounding, grouped, number, percent, time, time_bounds};
-use crate::report::{Distribution, IntervalDistribution, RingReport, Value};
+use crate::render::units::{Rounding, grouped, marked_number, marked_percent, time, time_bounds};
+use crate::report::{Accuracy, Distribution, IntervalDistribution, RingReport, Value};
 
 /// What stands where there is no figure.
-const ABSENT: &str = "-";
+pub(super) const ABSENT: &str = "-";
 
 pub(super) fn render(ring: &RingReport, out: &mut Lines) {
     title(ring, out);
@@ -93,59 +93,63 @@ pub(super) fn head(id: FigureId) -> &'static str {
 
 /// A count, rate or ratio as text, with the mark of its accuracy; `None` where
 /// it is absent.
-pub(super) fn plain(value: &Value, format: impl Fn(f64) -> String) -> Option<String> {
-    let (text, accuracy) = match value {
-        Value::Count { value, accuracy } => (grouped(*value), accuracy),
-        Value::Number { value, accuracy } => (format(*value), accuracy),
-        _ => return None,
-    };
-    Some(format!("{}{text}", accuracy.mark()))
+pub(super) fn plain(value: &Value, marked: fn(f64, Accuracy) -> String) -> Option<String> {
+    match value {
+        Value::Count { value, accuracy } => Some(format!("{}{}", accuracy.mark(), grouped(*value))),
+        Value::Number { value, accuracy } => Some(marked(*value, *accuracy)),
+        _ => None,
+    }
 }
 
 fn rates(ring: &RingReport, out: &mut Lines) {
-    let text = |id, format: fn(f64) -> String| {
-        plain(ring.value(id), format).unwrap_or_else(|| ABSENT.into())
+    let text = |id, marked: fn(f64, Accuracy) -> String| {
+        plain(ring.value(id), marked).unwrap_or_else(|| ABSENT.into())
     };
-    let merged = text(FigureId::MergedShare, percent);
-    let per_wait = match plain(ring.value(FigureId::EventsPerWait), number) {
+    let merged = text(FigureId::MergedShare, marked_percent);
+    let per_wait = match plain(ring.value(FigureId::EventsPerWait), marked_number) {
         Some(ratio) => format!("   {ratio} {}", head(FigureId::EventsPerWait)),
         None => String::new(),
     };
-    let published = text(FigureId::PublishedRate, number);
+    let published = text(FigureId::PublishedRate, marked_number);
     out.line(&format!(
-        "  {:<9}{published:>10}/s   {} {merged}{per_wait}",
+        "  {:<9} {published:>9}/s   {} {merged}{per_wait}",
         head(FigureId::PublishedRate),
         head(FigureId::MergedShare),
     ));
     let enospc = format!(
-        "  {:<9}{:>10}/s{}",
+        "  {:<9} {:>9}/s{}",
         head(FigureId::EnospcRate),
-        text(FigureId::EnospcRate, number),
+        text(FigureId::EnospcRate, marked_number),
         enospc_causes(ring),
     );
-    let Some(share) = plain(ring.value(FigureId::EstaleShare), percent) else {
+    let Some(share) = plain(ring.value(FigureId::EstaleShare), marked_percent) else {
         return out.line(&enospc);
     };
-    let estale = format!(
-        "{enospc}   {} {}/s = {share} of waits",
-        head(FigureId::EstaleRate),
-        text(FigureId::EstaleRate, number)
-    );
     const EXPLAINED: &str = " (race to sleep)";
-    let fits = estale.len() + EXPLAINED.len() <= WIDTH;
-    out.line(&format!("{estale}{}", if fits { EXPLAINED } else { "" }));
+    let (name, rate) = (head(FigureId::EstaleRate), text(FigureId::EstaleRate, marked_number));
+    let both = format!("{enospc}   {name} {rate}/s = {share} of waits");
+    if both.len() > WIDTH {
+        out.line(&enospc);
+        return out.line(&format!("  {name:<9} {rate:>9}/s = {share} of waits{EXPLAINED}"));
+    }
+    let fits = both.len() + EXPLAINED.len() <= WIDTH;
+    out.line(&format!("{both}{}", if fits { EXPLAINED } else { "" }));
 }
 
 /// The causes of ENOSPC, only where there was one.
 fn enospc_causes(ring: &RingReport) -> String {
     let full = ring.count(FigureId::EnospcFull);
     let watches = ring.count(FigureId::EnospcWatches);
-    match (full, watches) {
-        (0, 0) => String::new(),
-        (_, 0) => " (ring full)".into(),
-        (0, _) => " (user watches)".into(),
-        (_, _) => " (full, watches)".into(),
-    }
+    let causes = match (full, watches) {
+        (0, 0) => return String::new(),
+        (_, 0) => "ring full",
+        (0, _) => "user watches",
+        (_, _) => "full, watches",
+    };
+    let inferred = [FigureId::EnospcFull, FigureId::EnospcWatches]
+        .into_iter()
+        .any(|id| matches!(ring.value(id), Value::Count { accuracy: Accuracy::Inferred, .. }));
+    format!(" ({}{causes})", if inferred { "likely " } else { "" })
 }
 
 fn table(ring: &RingReport, out: &mut Lines) {
@@ -160,7 +164,7 @@ fn table(ring: &RingReport, out: &mut Lines) {
         Value::Interval(distribution) => row(
             head(FigureId::Residency),
             interval_cells(distribution),
-            &format!("{} sampled", grouped(distribution.samples)),
+            &with_word(grouped(distribution.samples), " sampled"),
         ),
         _ => row(head(FigureId::Residency), none(), "none sampled"),
     }
@@ -177,8 +181,8 @@ fn table(ring: &RingReport, out: &mut Lines) {
         match ring.value(id) {
             Value::Distribution(distribution) => {
                 let of = match id {
-                    FigureId::PublishDirect => every(ring, distribution.count),
-                    id => all_of(id, distribution.count),
+                    FigureId::PublishDirect => every(ring, distribution),
+                    id => all_of(id, distribution),
                 };
                 row(name, time_cells(distribution), &of);
             }
@@ -236,29 +240,36 @@ fn publish_figure(ring: &RingReport) -> FigureId {
 }
 
 /// What was counted behind a distribution of times.
-fn all_of(id: FigureId, count: u64) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    let count = grouped(count);
+fn all_of(id: FigureId, distribution: &Distribution) -> String {
+    let plural = if distribution.count == 1 { "" } else { "s" };
+    let count = format!("{}{}", distribution.accuracy.mark(), grouped(distribution.count));
     match id {
         FigureId::WakeUp => count,
-        FigureId::Blocked => format!("{count} wait{plural}"),
-        FigureId::OffloadDelay => format!("{count} run{plural}"),
-        FigureId::PublishOffloaded => format!("{count} offloaded"),
-        _ => format!("{count}, all"),
+        FigureId::Blocked => with_word(count, &format!(" wait{plural}")),
+        FigureId::OffloadDelay => with_word(count, &format!(" run{plural}")),
+        FigureId::PublishOffloaded => with_word(count, " offloaded"),
+        _ if distribution.accuracy == Accuracy::Exact => with_word(count, ", all"),
+        _ => count,
     }
 }
 
+/// A count with its word, where there is room for both in the last column.
+fn with_word(count: String, word: &str) -> String {
+    const ROOM: usize = 18;
+    if count.len() + word.len() <= ROOM { count + word } else { count }
+}
+
 /// `all; floor <=0.2us`: every publish is in it, and so is what the probes
-/// cost; the number where the floor is not known.
-fn every(ring: &RingReport, count: u64) -> String {
+/// cost; the number where the floor is not known, or some were missed.
+fn every(ring: &RingReport, distribution: &Distribution) -> String {
     match ring.value(FigureId::PublishFloor) {
-        Value::Count { value, accuracy } => format!(
+        Value::Count { value, accuracy } if distribution.accuracy == Accuracy::Exact => format!(
             "all; {} {}{}",
             head(FigureId::PublishFloor),
             accuracy.mark(),
             time(*value, Rounding::Up)
         ),
-        _ => all_of(FigureId::PublishDirect, count),
+        _ => all_of(FigureId::PublishDirect, distribution),
     }
 }
 

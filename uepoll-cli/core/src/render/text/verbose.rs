@@ -104,9 +104,10 @@ fn distribution(ring: &RingReport, id: FigureId, out: &mut Lines) {
         &format!("  {:<13}", id.row().head),
         &" ".repeat(15),
         &format!(
-            "{}, max {}, of {}",
+            "{}, max {}, of {}{}",
             if cells.is_empty() { "too few for percentiles".into() } else { cells.join(", ") },
             time(distribution.max, Rounding::Up),
+            distribution.accuracy.mark(),
             grouped(distribution.count)
         ),
     );
@@ -174,6 +175,9 @@ pub(super) fn host(report: &Report, out: &mut Lines) {
     }
     if let Some(own) = report.cost.own_share {
         out.line(&format!("  uepoll itself: {} of a CPU", percent(own)));
+    }
+    if let Some(records) = report.cost.records_per_s {
+        out.line(&format!("  records: {}/s", number(records)));
     }
     out.wrapped(
         "",
