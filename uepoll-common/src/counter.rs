@@ -74,8 +74,6 @@ counters! {
         AddsNoSpaceWatches,
         /// Sampled positions: published while observed and chosen.
         SampledDue,
-        /// Sampled positions that were resolved and sent.
-        SampledSent,
         /// Sampled positions lost to a full ring buffer.
         SampledLost,
         /// Sampled positions dropped because head or tail contradicted itself.

@@ -19,6 +19,9 @@ pub const HISTOGRAM_RINGS: usize = 32;
 /// Threads of one ring whose waits are told apart.
 pub const WAITERS: usize = 8;
 
+/// Marks the entry of a consumer that the user named.
+pub const NAMED_CONSUMER: u32 = 1 << 31;
+
 /// Places in the list of rings that have published of late, which the sampler
 /// looks at.
 pub const ACTIVE_RINGS: usize = 64;

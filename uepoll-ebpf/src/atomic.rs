@@ -28,6 +28,13 @@ pub fn swap_if(word: *mut u32, old: u32, new: u32) -> bool {
     unsafe { atomic_cxchg::<u32, { SEQ }, { SEQ }>(word, old, new).1 }
 }
 
+/// Adds to a 64-bit word.
+#[inline(always)]
+pub fn add_wide(word: *mut u64, value: u64) {
+    // SAFETY: as in `load`; the word is aligned by its type.
+    unsafe { atomic_xadd::<u64, u64, { SEQ }>(word, value) };
+}
+
 /// Adds to the word and gives what it held before.
 #[inline(always)]
 pub fn add(word: *mut u32, value: u32) -> u32 {

@@ -1,9 +1,9 @@
 //! Arrivals: `ep_poll_callback`, in whoever wakes, or in the offload worker.
 //!
-//! An arrival is booked at its return, together with what became of it, and
-//! whether it counts is decided once: by its add, under ep->lock, or at the
-//! return where there was none. So the books balance to the event however a
-//! run, or the selection of a ring, begins and ends in the middle of it.
+//! An arrival is booked together with what became of it, at one moment: by its
+//! add, under ep->lock, or at the return where there was none. So the books
+//! balance to the event however an interval, or the selection of a ring, begins
+//! and ends in the middle of it.
 
 use uepoll_common::counter::{HostCounter, RingCounter};
 use uepoll_common::state::Phase;
@@ -157,28 +157,23 @@ fn pop_cpu(cpu: *mut CpuFrames, call: u64) -> Option<CallbackFrame> {
     None
 }
 
-/// Books an arrival, and what became of it unless its add has booked that.
+/// Books an arrival, unless its add has.
 #[inline(always)]
 fn finish<W: Way>(frame: &CallbackFrame, item: u64) {
-    let entered = frame.flags & CallbackFrame::ADD_ENTERED != 0;
-    let interval = if entered {
-        if frame.flags & CallbackFrame::COUNTED == 0 {
-            return;
-        }
-        frame.interval
-    } else {
-        let Some(interval) = life::counting(frame.ring) else { return };
-        interval
-    };
-    maps::count(frame.ring, interval, RingCounter::Arrivals);
-    if frame.flags & CallbackFrame::OFFLOADED != 0 {
-        maps::count(frame.ring, interval, RingCounter::ArrivalsOffloaded);
-    }
-    if entered {
-        if frame.flags & CallbackFrame::ADD_RETURNED == 0 {
-            maps::count(frame.ring, interval, RingCounter::PairsMismatched);
+    if frame.flags & CallbackFrame::ADD_ENTERED != 0 {
+        let counted = frame.flags & CallbackFrame::COUNTED != 0;
+        if counted && frame.flags & CallbackFrame::ADD_RETURNED == 0 {
+            // What became of it was missed, and the books say so.
+            let interval = maps::phase().interval();
+            maps::count_shared(frame.ring, interval, RingCounter::Arrivals);
+            maps::count_shared(frame.ring, interval, RingCounter::PairsMismatched);
         }
         return;
+    }
+    let Some(interval) = life::counting(frame.ring) else { return };
+    maps::count_shared(frame.ring, interval, RingCounter::Arrivals);
+    if frame.flags & CallbackFrame::OFFLOADED != 0 {
+        maps::count_shared(frame.ring, interval, RingCounter::ArrivalsOffloaded);
     }
     let events = if W::TYPED {
         fields::events_of_item::<W>(item)
@@ -190,7 +185,7 @@ fn finish<W: Way>(frame: &CallbackFrame, item: u64) {
         return infer(frame, interval, events);
     }
     let which = if events == 0 { RingCounter::Disarmed } else { RingCounter::Filtered };
-    maps::count(frame.ring, interval, which);
+    maps::count_shared(frame.ring, interval, which);
 }
 
 /// Infers what the inlined add did from the movement of tail between the entry
@@ -223,6 +218,8 @@ fn infer(frame: &CallbackFrame, interval: u32, events: u32) {
         origin: if offloaded { Origin::Worker } else { Origin::Callback } as u32,
         tail: frame.tail,
         interval,
+        by_callback: 1,
+        reserved: 0,
     };
     ring::published::<Probed>(&add, frame.ep, frame.header, state, counters);
 }

@@ -94,6 +94,9 @@ pub struct AddFrame {
     pub tail: u32,
     /// The interval in which it is counted.
     pub interval: u32,
+    /// Not 0 if the callback around it was seen to begin.
+    pub by_callback: u32,
+    pub reserved: u32,
 }
 
 /// The frames of one CPU.

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::bpf_get_current_ancestor_cgroup_id;
 use aya_ebpf::helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid};
 use uepoll_common::counter::HostCounter;
 use uepoll_common::record::{RecordKind, RingClosed, RingSeen};
-use uepoll_common::state::{BANKS, Phase, RingState, WAITERS};
+use uepoll_common::state::{BANKS, NAMED_CONSUMER, Phase, RingState, WAITERS};
 
 use crate::anomaly::{self, Anomaly};
 use crate::atomic::{add, load, store};
@@ -87,8 +87,19 @@ fn met_by_user(ep: u64, fd: i32, how: u32) -> Option<u32> {
         return None;
     }
     let thread = thread();
-    own(ring, thread, fd, &fields::process_name(), in_wanted_cgroup());
+    if !is_known(ring, (thread >> 32) as u32) {
+        own(ring, thread, fd, &fields::process_name(), in_wanted_cgroup());
+    }
     Some(ring)
+}
+
+/// Whether nothing more can be learnt of a ring from its use by a process.
+#[inline(always)]
+fn is_known(ring: u32, tgid: u32) -> bool {
+    // SAFETY: map memory, from `maps::state`.
+    maps::state(ring).is_some_and(|state| unsafe {
+        (*state).owner_tgid == tgid && (*state).fd >= 0 && load(&raw const (*state).selected) != 0
+    })
 }
 
 /// A descriptor of a ring in a process other than the current one; the ring's
@@ -203,23 +214,23 @@ fn own(ring: u32, thread: u64, fd: i32, comm: &[u8; 16], in_wanted_cgroup: bool)
             seen(ring);
         }
         if (*state).selected == 0
-            && (in_wanted_cgroup || wanted_name(comm) || wanted_process(state, tgid, fd))
+            && (in_wanted_cgroup || wanted_name(comm) || wanted_process(tgid, fd))
         {
             store(&raw mut (*state).selected, 1);
         }
     }
 }
 
-/// Whether the ring is one of a process that is wanted: of its owner, or, where
-/// one descriptor is wanted, of any process that has it by that.
+/// Whether the ring is one of a process that is wanted: one that uses it, or has
+/// it by the descriptor that is wanted. Its owner is only the first of these,
+/// and who was first is chance where it was inherited or sent.
 #[inline(always)]
-fn wanted_process(state: *mut RingState, tgid: u32, fd: i32) -> bool {
+fn wanted_process(tgid: u32, fd: i32) -> bool {
     let wanted_fd = fields::filter_fd();
-    if wanted_fd != 0 {
-        return fd >= 0 && fd as u32 + 1 == wanted_fd && maps::TARGETS.get_ptr(tgid).is_some();
+    if wanted_fd != 0 && (fd < 0 || fd as u32 + 1 != wanted_fd) {
+        return false;
     }
-    // SAFETY: map memory, from `maps::state`.
-    maps::TARGETS.get_ptr(unsafe { (*state).owner_tgid }).is_some()
+    maps::TARGETS.get_ptr(tgid).is_some()
 }
 
 /// Whether processes of this name are wanted.
@@ -314,7 +325,8 @@ fn seen(ring: u32) -> u32 {
 pub fn consumer(ring: u32) {
     let tid = thread() as u32;
     let before = maps::CONSUMERS.get_ptr(tid).map_or(0, |entry| load(entry));
-    if before == ring + 1 {
+    // What the user says holds whatever else the thread waits on.
+    if before == ring + 1 || before & NAMED_CONSUMER != 0 {
         return;
     }
     if maps::CONSUMERS.insert(tid, ring + 1, 0).is_err() {

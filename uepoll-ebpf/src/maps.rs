@@ -11,7 +11,7 @@ use uepoll_common::state::{
     ACTIVE_RINGS, BANKS, Control, HISTOGRAM_RINGS, Phase, PhaseWord, RINGS, RingState, WaitFrame,
 };
 
-use crate::atomic::{add, load, swap_if};
+use crate::atomic::{add, add_wide, load, swap_if};
 use crate::fields;
 use crate::frames::{CpuFrames, CtlFrame, WorkerFrame};
 
@@ -144,13 +144,19 @@ pub fn count_in(counters: *mut [u64; RING_COUNTERS], which: RingCounter) {
     unsafe { (*counters)[which as usize] += 1 }
 }
 
-/// Adds to one of counters already looked up.
+/// Counts one for a ring where this CPU may be interrupted by, or switch to, who
+/// counts the same.
 #[inline(always)]
-pub fn add_in(counters: *mut [u64; RING_COUNTERS], which: RingCounter, value: u64) {
-    // SAFETY: as in `count_in`.
-    unsafe {
-        let sum = &raw mut (*counters)[which as usize];
-        *sum = (*sum).wrapping_add(value);
+pub fn count_shared(ring: u32, interval: u32, which: RingCounter) {
+    add_shared(ring, interval, which, 1);
+}
+
+/// Adds for a ring, as [`count_shared`].
+#[inline(always)]
+pub fn add_shared(ring: u32, interval: u32, which: RingCounter, value: u64) {
+    if let Some(counters) = counters(ring, interval) {
+        // SAFETY: as in `count_in`.
+        add_wide(unsafe { &raw mut (*counters)[which as usize] }, value);
     }
 }
 

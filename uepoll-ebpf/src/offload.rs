@@ -29,7 +29,7 @@ pub fn wakeup_entry(wait: u64, key: u32) {
     if !life::selected(ring) {
         return;
     }
-    maps::count(ring, interval, RingCounter::WakeupsKeyless);
+    maps::count_shared(ring, interval, RingCounter::WakeupsKeyless);
     // The first of several wake-ups is the one that queued the work; the
     // others find the key taken, and collapse into it. One that comes between
     // the work leaving its queue and its entry queues another run, whose delay
@@ -93,7 +93,7 @@ pub fn work_entry(work: u64) {
     if !counted {
         return;
     }
-    maps::count(ring, interval, RingCounter::OffloadRuns);
+    maps::count_shared(ring, interval, RingCounter::OffloadRuns);
     if let Some(queued_ns) = maps::OFFLOADS.get_ptr(item) {
         // SAFETY: map memory; a place that changed hands gives a clock of
         // another wake-up, never anything else.
@@ -123,9 +123,10 @@ pub fn work_exit() {
     if counted == 0 {
         return;
     }
-    let interval = counted - 1;
+    // It may have run for longer than an interval is kept.
+    let interval = maps::phase().interval();
     if called_back == 0 {
-        maps::count(ring, interval, RingCounter::OffloadEmptyRuns);
+        maps::count_shared(ring, interval, RingCounter::OffloadEmptyRuns);
     }
     let run_ns = fields::now_ns().wrapping_sub(entry_ns);
     maps::record_in(ring, interval, RingHistogram::OffloadRun, run_ns);

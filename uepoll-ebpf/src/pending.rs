@@ -11,7 +11,7 @@
 
 use uepoll_common::counter::{HostCounter, RingCounter};
 use uepoll_common::record::{RecordKind, Resolved};
-use uepoll_common::state::{BANKS, PENDING, Pending, RingState};
+use uepoll_common::state::{PENDING, Pending, RingState};
 
 use crate::atomic::{load, store, swap_if};
 use crate::maps;
@@ -35,11 +35,11 @@ pub struct Sample {
 }
 
 /// Counts what became of a sample, in the interval in which it was published.
-/// Not once that has been told: there it stands as unconsumed at its end.
+/// Not once that has ended: there it stands as unconsumed at its end.
 #[inline(always)]
 fn count(ring: u32, sample: &Sample, which: RingCounter) {
-    if maps::phase().interval().wrapping_sub(sample.interval) < BANKS as u32 {
-        maps::count(ring, sample.interval, which);
+    if maps::phase().interval() == sample.interval {
+        maps::count_shared(ring, sample.interval, which);
     }
 }
 
@@ -89,7 +89,6 @@ fn send(ring: u32, sample: &Sample, lo_ns: u64, hi_ns: u64) {
         interval: sample.interval,
     });
     entry.submit(NO_WAKEUP);
-    count(ring, sample, RingCounter::SampledSent);
 }
 
 /// Judges the oldest pending positions by a snapshot that saw `head` between

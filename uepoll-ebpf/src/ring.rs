@@ -28,7 +28,7 @@ pub fn add_entry<W: Way>(call: u64, item: u64) {
     let Some(header) = fields::header_of::<W>(ep) else { return };
     let Some(cpu) = maps::cpu_frames() else { return };
     let Some(cause) = cause_of::<W>(cpu, call, item, ep) else { return };
-    let Cause { ring, interval, origin, arrival_ns } = cause;
+    let Cause { ring, interval, origin, arrival_ns, by_callback } = cause;
     let Some(tail) = fields::tail_of::<W>(ep, header) else { return };
     let Some(state) = maps::state(ring) else { return };
     begin_count::<W>(state, header, tail, interval);
@@ -53,6 +53,8 @@ pub fn add_entry<W: Way>(call: u64, item: u64) {
             origin: origin as u32,
             tail,
             interval,
+            by_callback: u32::from(by_callback),
+            reserved: 0,
         };
         (*cpu).add_depth = depth + 1;
     }
@@ -112,6 +114,8 @@ struct Cause {
     origin: Origin,
     /// Entry of the callback; 0 if it has none.
     arrival_ns: u64,
+    /// The callback around it was seen to begin.
+    by_callback: bool,
 }
 
 /// Where an add comes from; `None` if it is not to be counted.
@@ -140,7 +144,7 @@ fn cause_of<W: Way>(cpu: *mut CpuFrames, call: u64, item: u64, ep: u64) -> Optio
                 let origin = if (*frame).op == OP_ADD { Origin::Insert } else { Origin::Modify };
                 let ring = (*frame).ring;
                 let interval = life::counting(ring)?;
-                return Some(Cause { ring, interval, origin, arrival_ns: 0 });
+                return Some(Cause { ring, interval, origin, arrival_ns: 0, by_callback: false });
             }
         }
     }
@@ -153,7 +157,7 @@ fn cause_of<W: Way>(cpu: *mut CpuFrames, call: u64, item: u64, ep: u64) -> Optio
         anomaly::tell(Anomaly::PairsMismatched, ring, 0);
     }
     // Else from the worker: its calls are not seen to arrive.
-    Some(Cause { ring, interval, origin: Origin::Callback, arrival_ns: 0 })
+    Some(Cause { ring, interval, origin: Origin::Callback, arrival_ns: 0, by_callback: false })
 }
 
 /// Marks a callback as having entered its add, and decides whether both count.
@@ -166,7 +170,7 @@ fn begun(frame: *mut CallbackFrame, origin: Origin) -> Option<Cause> {
         let interval = life::counting(ring)?;
         (*frame).flags |= CallbackFrame::COUNTED;
         (*frame).interval = interval;
-        Some(Cause { ring, interval, origin, arrival_ns: (*frame).entry_ns })
+        Some(Cause { ring, interval, origin, arrival_ns: (*frame).entry_ns, by_callback: true })
     }
 }
 
@@ -204,6 +208,13 @@ pub fn add_exit<W: Way>(call: u64, item: u64, new_slot: bool) {
     let Some(state) = maps::state(frame.ring) else { return };
     done(state);
     maps::count_in(counters, outcome(origin, new_slot));
+    // One by a callback whose entry was missed is no arrival that was seen.
+    if frame.by_callback != 0 {
+        maps::count_in(counters, RingCounter::Arrivals);
+        if origin == Origin::Worker as u32 {
+            maps::count_in(counters, RingCounter::ArrivalsOffloaded);
+        }
+    }
     if new_slot {
         if W::TYPED {
             let Some(ep) = fields::ep_of_item::<W>(item) else { return };
@@ -267,6 +278,9 @@ pub fn published<W: Way>(
         maps::record_in(ring, interval, RingHistogram::SlotExposure, exposed_ns);
     }
     mark_active(state, ring);
+    if fields::add_probed() == 0 {
+        begin_count::<W>(state, header, frame.tail, interval);
+    }
     let Some(cpu) = maps::cpu_frames() else { return };
     let Some(tail) = fields::tail_of::<W>(ep, header) else { return };
     // SAFETY: map memory, from `maps::state`.
@@ -292,10 +306,17 @@ pub fn published<W: Way>(
             maps::record_in(ring, interval, RingHistogram::Depth, u64::from(depth));
         }
     }
-    if tail.wrapping_sub(frame.tail) != 1 {
-        return maps::count_in(counters, RingCounter::PositionsAmbiguous);
-    }
-    let position = tail.wrapping_sub(1);
+    let position = if tail.wrapping_sub(frame.tail) == 1 {
+        tail.wrapping_sub(1)
+    } else {
+        // Others have published meanwhile: which slot is this item's?
+        let ep = if W::TYPED { frame.ep } else { ep };
+        let step = slot_of(ep, frame.tail, tail, fields::bit_of_item(frame.item).unwrap_or(0));
+        if step == NO_SLOT {
+            return maps::count_in(counters, RingCounter::PositionsAmbiguous);
+        }
+        frame.tail.wrapping_add(step)
+    };
     // SAFETY: map memory, from `maps::state`.
     let sample_shift = unsafe { load(&raw const (*state).sample_shift) };
     if !chosen(position, sample_shift) {
@@ -316,6 +337,32 @@ pub fn published<W: Way>(
         interval,
     };
     pending::offer(ring, &sample, seen.head, seen.after_ns);
+}
+
+/// How many slots are looked into for an item.
+const SLOTS: u32 = 16;
+
+/// The item is in none of them.
+const NO_SLOT: u32 = u32::MAX;
+
+/// Which of the slots between two tails holds an item; [`NO_SLOT`] if none does,
+/// or one cannot tell: its consumer has cleared it, or slots are never cleared.
+#[inline(never)]
+fn slot_of(ep: u64, from: u32, to: u32, bit: u32) -> u32 {
+    if fields::slots_from_one() == 0 {
+        return NO_SLOT;
+    }
+    let mut step = 0;
+    while step < SLOTS {
+        if step >= to.wrapping_sub(from) {
+            break;
+        }
+        if fields::slot_at(ep, from.wrapping_add(step)) == Some(bit.wrapping_add(1)) {
+            return step;
+        }
+        step += 1;
+    }
+    NO_SLOT
 }
 
 /// Remembers what this CPU published, for the sampler: a tick that comes in the

@@ -5,7 +5,7 @@
 
 use uepoll_common::counter::{HostCounter, RingCounter};
 use uepoll_common::record::{RecordKind, Snapshot};
-use uepoll_common::state::{ACTIVE_RINGS, Phase, RingState};
+use uepoll_common::state::{ACTIVE_RINGS, NAMED_CONSUMER, Phase, RingState};
 
 use crate::anomaly::{self, Anomaly};
 use crate::atomic::{add, load, store};
@@ -38,7 +38,7 @@ pub fn tick(in_user_mode: bool) {
     // SAFETY: a place that changes hands gives the ring of another consumer,
     // for one tick.
     let consumed = maps::CONSUMERS.get_ptr(life::thread() as u32).map(|entry| load(entry));
-    let consumed = consumed.unwrap_or(0);
+    let consumed = consumed.unwrap_or(0) & !NAMED_CONSUMER;
     let who = if in_user_mode { CONSUMER_IN_USER_MODE } else { CONSUMER };
     look_at(consumed, interval, who);
     let own = maps::PROCESS_RINGS.get_ptr(life::process()).map(|own| {

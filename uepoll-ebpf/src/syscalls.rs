@@ -60,8 +60,9 @@ pub fn ctl_exit(ret: i64) {
     if frame.counted == 0 || frame.op != OP_ADD || ret == EAGAIN {
         return;
     }
-    let interval = frame.counted - 1;
-    maps::count(frame.ring, interval, RingCounter::Adds);
+    // It may have slept for longer than an interval is kept.
+    let interval = maps::phase().interval();
+    maps::count_shared(frame.ring, interval, RingCounter::Adds);
     if ret != ENOSPC {
         return;
     }
@@ -76,7 +77,7 @@ pub fn ctl_exit(ret: i64) {
         }
     };
     let which = if full { RingCounter::AddsNoSpaceFull } else { RingCounter::AddsNoSpaceWatches };
-    maps::count(frame.ring, interval, which);
+    maps::count_shared(frame.ring, interval, which);
 }
 
 /// `do_epoll_wait` was entered.
@@ -165,11 +166,10 @@ pub fn wait_exit(ret: i64) {
     if slept && woken_ns >= frame.entry_ns && woken_ns <= now_ns {
         maps::record_in(ring, interval, RingHistogram::WakeUp, now_ns - woken_ns);
     }
-    let Some(counters) = maps::counters(ring, interval) else { return };
-    maps::count_in(counters, RingCounter::Waits);
-    maps::add_in(counters, RingCounter::WaitedNs, waited_ns);
+    maps::count_shared(ring, interval, RingCounter::Waits);
+    maps::add_shared(ring, interval, RingCounter::WaitedNs, waited_ns);
     if slept {
-        maps::count_in(counters, RingCounter::WaitsSlept);
+        maps::count_shared(ring, interval, RingCounter::WaitsSlept);
     }
     let which = match (ret, slept) {
         (ESTALE, false) => RingCounter::WaitsStaleAtOnce,
@@ -178,7 +178,7 @@ pub fn wait_exit(ret: i64) {
         (EINTR, _) => RingCounter::WaitsInterrupted,
         _ => RingCounter::WaitsOther,
     };
-    maps::count_in(counters, which);
+    maps::count_shared(ring, interval, which);
     // Its failure is the ring being closed meanwhile.
     let _ = snapshot::take_known(ring, interval);
 }
@@ -192,8 +192,7 @@ pub fn spin_end(epfd: i32, iterations: u64) {
         return;
     }
     life::consumer(ring);
-    let Some(counters) = maps::counters(ring, interval) else { return };
-    maps::count_in(counters, RingCounter::SpinEpisodes);
+    maps::count_shared(ring, interval, RingCounter::SpinEpisodes);
     // The program's own word: it may wrap, and harms its own figure alone.
-    maps::add_in(counters, RingCounter::SpinIterations, iterations);
+    maps::add_shared(ring, interval, RingCounter::SpinIterations, iterations);
 }

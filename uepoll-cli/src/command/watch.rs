@@ -151,7 +151,9 @@ impl<'a> Watched<'a> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Timers that do not apply are far away and not asked.
         let mut interval = interval_timer(started, until.interval.unwrap_or(Duration::MAX));
-        let over = tokio::time::sleep(until.duration.unwrap_or(Duration::MAX));
+        // From the same moment as the intervals, so that the last of them ends
+        // with it.
+        let over = tokio::time::sleep_until(far(started, until.duration));
         tokio::pin!(over);
         let mut interrupted = false;
         loop {
@@ -263,13 +265,16 @@ fn interval_of(
 }
 
 fn interval_timer(started: Instant, period: Duration) -> tokio::time::Interval {
-    // A period beyond any clock is never over.
-    let first =
-        started.checked_add(period).unwrap_or(started + Duration::from_secs(u32::MAX.into()));
-    let mut timer = tokio::time::interval_at(first, period);
+    let mut timer = tokio::time::interval_at(far(started, Some(period)), period);
     // An interval that was missed is a part of the next one: none is empty.
     timer.set_missed_tick_behavior(MissedTickBehavior::Skip);
     timer
+}
+
+/// So long after `started`; without a length, or beyond any clock, never.
+fn far(started: Instant, after: Option<Duration>) -> Instant {
+    let never = started + Duration::from_secs(u32::MAX.into());
+    after.and_then(|after| started.checked_add(after)).unwrap_or(never)
 }
 
 /// The command's end; never, without one.

@@ -36,8 +36,8 @@ pub fn holders(probes: &mut Probes) -> Result<Holders, ProbeError> {
         reason: format!("{error} (run on request, over the open files of all processes)"),
     })?;
     // A watch of head has a descriptor of its own, which is none of the program's.
-    let own = std::process::id();
-    for record in bytes.chunks_exact(RECORD).filter_map(decode).filter(|r| r.tgid != own) {
+    let own = own_number();
+    for record in bytes.chunks_exact(RECORD).filter_map(decode).filter(|r| Some(r.tgid) != own) {
         holders.entry(record.ring).or_default().insert(Holder {
             pid: record.tgid,
             fd: record.fd,
@@ -45,6 +45,12 @@ pub fn holders(probes: &mut Probes) -> Result<Holders, ProbeError> {
         });
     }
     Ok(holders)
+}
+
+/// Our own number in the pid namespace that /proc shows, which is the initial one
+/// wherever processes can be told to the kernel at all.
+pub fn own_number() -> Option<u32> {
+    fs::read_link("/proc/self").ok()?.to_str()?.parse().ok()
 }
 
 /// A record's fields, in the machine's own byte order.

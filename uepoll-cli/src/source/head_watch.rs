@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::existing;
 use super::head_view::HeadView;
 
 /// Positions whose passing is remembered: more than are published between two
@@ -28,6 +29,12 @@ const READS: u32 = 4096;
 /// Why a ring's head cannot be watched.
 #[derive(Debug, thiserror::Error)]
 pub enum HeadWatchError {
+    /// Its process cannot be named by the number that the kernel side knows.
+    #[error(
+        "cannot watch a head from within a pid namespace: run uepoll in the host's (docker run \
+         --pid=host), or without `-F max`"
+    )]
+    ForeignNamespace,
     /// The descriptor cannot be had.
     #[error(
         "cannot watch the head of {tgid}:{fd}: {what} failed ({source}); it needs CAP_SYS_PTRACE \
@@ -128,6 +135,9 @@ impl HeadWatch {
     pub fn begin(tgid: u32, fd: i32) -> Result<Self, HeadWatchError> {
         let failed =
             |what| move |source: io::Error| HeadWatchError::Descriptor { tgid, fd, what, source };
+        if existing::own_number() != Some(std::process::id()) {
+            return Err(HeadWatchError::ForeignNamespace);
+        }
         let pid = i32::try_from(tgid).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| failed("pidfd_open")(io::ErrorKind::NotFound.into()))?;
         let process = pidfd_open(pid, PidfdFlags::empty())

@@ -226,6 +226,9 @@ impl Live {
     /// Starts the clock and the statistics of the interval anew: to be called
     /// when a command is released that was held until everything was attached.
     pub fn begin(&mut self) {
+        // Ticks until now are none of those that are expected from here on. What
+        // cannot be emptied here cannot be read at the end, and is told there.
+        let _ = Bank::of(self.interval, self.rings).take_host_counters(&mut self.probes);
         self.started = Instant::now();
         self.start_ns = now_ns();
         self.meter.begin(&self.probes, enable_stats(Stats::RunTime).ok());

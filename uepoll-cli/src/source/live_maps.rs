@@ -9,7 +9,9 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray, PerCpuValue
 use uepoll_common::counter::{HOST_COUNTERS, RING_COUNTERS, RING_HISTOGRAMS};
 use uepoll_common::hist::RawHistogram;
 use uepoll_common::record::RingNumber;
-use uepoll_common::state::{BANKS, Control, HISTOGRAM_RINGS, PhaseWord, RingState, WaitFrame};
+use uepoll_common::state::{
+    BANKS, Control, HISTOGRAM_RINGS, NAMED_CONSUMER, PhaseWord, RingState, WaitFrame,
+};
 use uepoll_core::capture::{HostCounters, RingCounters};
 
 use crate::probe::{ProbeError, Probes, system};
@@ -59,7 +61,7 @@ pub fn add_target(probes: &mut Probes, tgid: u32) -> Result<(), ProbeError> {
 /// # Errors
 /// If the map is full.
 pub fn add_consumer(probes: &mut Probes, tid: u32, ring: RingNumber) -> Result<(), ProbeError> {
-    put(probes, "CONSUMERS", tid, ring + 1)
+    put(probes, "CONSUMERS", tid, (ring + 1) | NAMED_CONSUMER)
 }
 
 fn put(probes: &mut Probes, name: &'static str, key: u32, value: u32) -> Result<(), ProbeError> {

@@ -28,13 +28,14 @@ impl Live {
             if self.closed.contains(&ring) {
                 continue;
             }
-            live_maps::look(&self.probes, ring)?;
-            let mut state = live_maps::state(&self.probes, ring)?;
+            let state = live_maps::state(&self.probes, ring)?;
             // A number that two CPUs competed for, a ring that nobody asked for,
             // or one of the next interval.
             if state.ep == 0 || state.selected == 0 || state.first_seen_ns >= end_ns {
                 continue;
             }
+            live_maps::look(&self.probes, ring)?;
+            let mut state = live_maps::state(&self.probes, ring)?;
             // Read once more: that the next interval has begun is set before
             // anything that it changes.
             state.starts = live_maps::state(&self.probes, ring)?.starts;
@@ -52,10 +53,9 @@ impl Live {
         left: &mut Vec<Resolved>,
     ) -> Result<RingCapture, FinishError> {
         let bank = Bank::of(self.interval, self.rings);
-        let mut counters = bank.take_counters(&mut self.probes, ring)?;
+        let counters = bank.take_counters(&mut self.probes, ring)?;
         let histograms = bank.take_histograms(&mut self.probes, state)?;
         let pending = boundary::leftovers(ring, state, self.interval);
-        counters.0[RingCounter::SampledSent as usize] += pending.len() as u64;
         left.extend(pending);
         let (first_head, first_tail) = self.start_of(ring, state);
         let (head, tail) = boundary::end(state, self.interval);
