@@ -156,6 +156,8 @@ fn ring(input: &mut Input<'_>, number: u32) -> RingCapture {
         consumers: (0..input.byte() % 3)
             .map(|_| Consumer { tid: input.int(), comm: input.name(), named: false })
             .collect(),
+        observed_ns: input.long(),
+        waiters_seen: input.int(),
         waiting_ns: input.long(),
         spins_heard: [None, Some(false), Some(true)][usize::from(input.byte() % 3)],
         max_items: input.int() % 65537,

@@ -147,7 +147,8 @@ pub enum RingHistogram {
     OffloadRun,
     /// Entry to return of a wait.
     Blocked,
-    /// tail - head at each publish (items, not nanoseconds).
+    /// tail - head at each publish and each look of the sampler (items, not
+    /// nanoseconds).
     Depth,
     /// Entry to exit of the add that made a new slot: no longer than this was
     /// tail ahead of the slot.

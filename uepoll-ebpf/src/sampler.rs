@@ -3,7 +3,7 @@
 //! that runs, and what of. And the last look of an interval, at the request of
 //! user space.
 
-use uepoll_common::counter::{HostCounter, RingCounter};
+use uepoll_common::counter::{HostCounter, RingCounter, RingHistogram};
 use uepoll_common::record::{RecordKind, Snapshot};
 use uepoll_common::state::{ACTIVE_RINGS, NAMED_CONSUMER, Phase, RingState};
 
@@ -90,6 +90,10 @@ fn look_at(entry: u32, interval: u32, who: u32) -> u32 {
     let Some(counters) = maps::counters(ring, interval) else { return 0 };
     let Some(seen) = snapshot::take_known(ring, interval) else { return 0 };
     maps::count_in(counters, RingCounter::SamplerLooks);
+    if seen.sane {
+        let depth = seen.tail.wrapping_sub(seen.head);
+        maps::record_in(ring, interval, RingHistogram::Depth, u64::from(depth));
+    }
     if who != ANYBODY {
         maps::count_in(counters, RingCounter::ConsumerTicks);
         if who == CONSUMER_IN_USER_MODE && (seen.head == seen.tail || was_empty(ring, &seen)) {

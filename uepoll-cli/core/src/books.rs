@@ -260,6 +260,7 @@ mod tests {
             owner: None,
             holders: Vec::new(),
             consumers: Vec::new(),
+            observed_ns: 1,
             waiters_seen: 0,
             waiting_ns: 0,
             spins_heard: None,

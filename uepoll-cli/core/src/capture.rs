@@ -148,6 +148,8 @@ pub struct RingCapture {
     pub holders: Vec<Holder>,
     /// Threads that consume from it; none: the consumer is not known.
     pub consumers: Vec<Consumer>,
+    /// For so long it was there within the interval.
+    pub observed_ns: u64,
     /// Threads seen to wait on it, also those that are not told apart.
     pub waiters_seen: u32,
     /// Time that its waiters spent in waits within the interval, summed over
@@ -199,7 +201,20 @@ impl RingCounters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostCounters(pub [u64; HOST_COUNTERS]);
 
+impl Default for HostCounters {
+    fn default() -> Self {
+        Self([0; HOST_COUNTERS])
+    }
+}
+
 impl HostCounters {
+    /// Adds what was counted elsewhere.
+    pub fn add(&mut self, others: &Self) {
+        for (mine, others) in self.0.iter_mut().zip(others.0) {
+            *mine = mine.saturating_add(others);
+        }
+    }
+
     /// One counter.
     pub fn get(&self, which: HostCounter) -> u64 {
         self.0[which as usize]

@@ -79,9 +79,35 @@ pub fn enclosing_ranks(percentile: Percentile, samples: u64) -> Option<(f64, f64
     Some((low, high))
 }
 
+/// Bounds at [`LEVEL`] of a share of which `hits` of `samples` looks saw an
+/// instance: Wilson's interval, which holds for shares near 0 and 1 too. From 0
+/// to 1 without a look.
+pub fn share_bounds(hits: u64, samples: u64) -> (f64, f64) {
+    if samples == 0 {
+        return (0.0, 1.0);
+    }
+    let n = samples as f64;
+    let share = (hits as f64 / n).min(1.0);
+    let middle = share + Z * Z / (2.0 * n);
+    let spread = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    let whole = 1.0 + Z * Z / n;
+    (((middle - spread) / whole).max(0.0), ((middle + spread) / whole).min(1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_lies_within_its_bounds_and_none_is_a_point() {
+        // Wilson's interval of 10 of 100 at 95 %, from tables: 0.0552 to 0.1744.
+        let (lo, hi) = share_bounds(10, 100);
+        assert!((lo - 0.0552).abs() < 1e-4 && (hi - 0.1744).abs() < 1e-4, "{lo} {hi}");
+        let (lo, hi) = share_bounds(0, 1000);
+        assert!(lo < 1e-9 && hi > 0.003 && hi < 0.004, "{lo} {hi}");
+        assert_eq!(share_bounds(0, 0), (0.0, 1.0));
+        assert_eq!(share_bounds(9, 3).1, 1.0);
+    }
 
     #[test]
     fn a_percentile_needs_thirty_samples_beyond_it() {

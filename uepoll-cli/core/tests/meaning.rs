@@ -144,17 +144,40 @@ fn an_interval_of_few_ticks_tells_no_share_of_a_cpu() {
 #[test]
 fn no_consumer_has_more_than_all_of_its_time() {
     let mut capture = capture(vec![busy_ring(0)]);
-    // One CPU ticked 101 times, the other 99.
-    capture.host_counters.0[HostCounter::SamplerTicks as usize] = 200;
+    // One CPU ticked 2000 times, the other 1975: a little less, as it goes.
+    capture.host_counters.0[HostCounter::SamplerTicks as usize] = 3975;
     capture.rings[0] = with_counts(
         busy_ring(0),
-        &[(RingCounter::ConsumerTicks, 101), (RingCounter::ConsumerTicksEmpty, 0)],
+        &[(RingCounter::ConsumerTicks, 2000), (RingCounter::ConsumerTicksEmpty, 0)],
     );
     capture.rings[0].waiting_ns = capture.duration_ns + 1;
     let ring = ring_of(&capture, &told(0));
-    for key in ["consumer_on_cpu_share", "consumer_busy_share", "consumer_waiting_share"] {
+    for key in ["consumer_on_cpu_share", "consumer_waiting_share"] {
         assert_eq!(ring["figures"][key], 1.0, "{key}");
     }
+    let busy = ring["figures"]["consumer_busy_share"].as_f64().expect("known");
+    assert!((0.9..=1.0).contains(&busy), "{busy}");
+}
+
+#[test]
+fn ticks_that_did_not_run_are_in_the_bounds_of_the_consumers_time() {
+    let mut capture = capture(vec![busy_ring(0)]);
+    capture.rings[0] = with_counts(
+        busy_ring(0),
+        &[(RingCounter::ConsumerTicks, 1000), (RingCounter::ConsumerTicksEmpty, 100)],
+    );
+    let shares = |capture: &Capture| {
+        let ring = ring_of(capture, &told(0));
+        ["consumer_busy_share", "consumer_empty_share"]
+            .map(|key| ring["figures"][key].as_f64().expect("known"))
+    };
+    let [busy, empty] = shares(&capture);
+    // 900 and 100 of 1987.5 ticks a CPU, and the error of a sample.
+    assert!((0.42..0.4529).contains(&busy) && (0.0503..0.07).contains(&empty), "{busy} {empty}");
+    capture.loss.ticks_expected = 2 * 3975;
+    let [less_busy, more_empty] = shares(&capture);
+    assert!((less_busy / busy - 0.5).abs() < 0.01, "{less_busy}");
+    assert_eq!(more_empty, 1.0);
 }
 
 /// A thousand positions of one ring, each for 1000 ns, of which `wrong` are

@@ -27,6 +27,7 @@ fn ring(due: u64, lost: u64) -> RingCapture {
         consumers: Vec::new(),
         waiting_ns: 0,
         spins_heard: None,
+        observed_ns: 1,
         waiters_seen: 0,
         max_items: 8,
         first_head: 0,

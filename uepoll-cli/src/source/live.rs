@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use aya::maps::{MapData, RingBuf};
 use aya::sys::{Stats, enable_stats};
 use rustix::time::{ClockId, clock_gettime};
+use uepoll_common::counter::HostCounter;
 use uepoll_common::record::{Record, Resolved, RingNumber};
 use uepoll_common::state::{Phase, PhaseWord, RINGS};
-use uepoll_core::capture::{Capture, Host, Protocol};
+use uepoll_core::capture::{Capture, Host, HostCounters, Protocol};
 use uepoll_core::residency::narrow;
 
 use super::attach::Kernel;
@@ -123,6 +124,8 @@ pub struct Live {
     start_ns: u64,
     meter: Meter,
     bad_records: u64,
+    /// What the host counted before the interval began.
+    carried: HostCounters,
     /// A ring was met.
     ring_seen: bool,
     /// Records of the interval that has just begun, read while the one before
@@ -202,6 +205,7 @@ impl Live {
             start_ns: 0,
             meter: Meter::default(),
             bad_records: 0,
+            carried: HostCounters::default(),
             ring_seen: !holders.is_empty(),
             held: Vec::new(),
             holders,
@@ -226,9 +230,14 @@ impl Live {
     /// Starts the clock and the statistics of the interval anew: to be called
     /// when a command is released that was held until everything was attached.
     pub fn begin(&mut self) {
-        // Ticks until now are none of those that are expected from here on. What
-        // cannot be emptied here cannot be read at the end, and is told there.
-        let _ = Bank::of(self.interval, self.rings).take_host_counters(&mut self.probes);
+        // Ticks until now are none of those that are expected from here on; what
+        // was lost until now is lost. If it cannot be read here, it cannot be at
+        // the end, and that is told there.
+        let bank = Bank::of(self.interval, self.rings);
+        if let Ok(mut before) = bank.take_host_counters(&mut self.probes) {
+            before.0[HostCounter::SamplerTicks as usize] = 0;
+            self.carried.add(&before);
+        }
         self.started = Instant::now();
         self.start_ns = now_ns();
         self.meter.begin(&self.probes, enable_stats(Stats::RunTime).ok());
@@ -287,14 +296,16 @@ impl Live {
         records
     }
 
-    fn narrow(&self, resolved: &mut Resolved) {
+    fn narrow(&mut self, resolved: &mut Resolved) {
         let Some(watched) = &self.head_watch else { return };
         if watched.ring != Some(resolved.ring) {
             return;
         }
-        if let Some((lo_ns, hi_ns)) = watched.watch.passing(resolved.position) {
-            // A contradiction leaves it as it was: true, and wider.
-            let _ = narrow(resolved, lo_ns, hi_ns);
+        if let Some((lo_ns, hi_ns)) = watched.watch.passing(resolved.position)
+            && !narrow(resolved, lo_ns, hi_ns)
+        {
+            // It is left as it was, true and wider; one of the two is wrong.
+            self.bad_records += 1;
         }
     }
 
@@ -399,7 +410,8 @@ impl Live {
         }
         self.open_waits = open_waits;
         let bank = Bank::of(self.interval, self.rings);
-        let host_counters = bank.take_host_counters(&mut self.probes)?;
+        let mut host_counters = bank.take_host_counters(&mut self.probes)?;
+        host_counters.add(&std::mem::take(&mut self.carried));
         let (mut loss, cost) = loss_and_cost;
         let cpus = self.probes.cpus();
         let ticks = duration.as_secs_f64() * f64::from(self.sampler_hz) * f64::from(cpus);

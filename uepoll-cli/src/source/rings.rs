@@ -77,6 +77,8 @@ impl Live {
             owner: owner(state),
             holders: self.holders.get(&ring).into_iter().flatten().cloned().collect(),
             consumers: self.consumers(ring, state),
+            observed_ns: (if closed { state.final_before_ns } else { end_ns })
+                .saturating_sub(state.first_seen_ns.max(start_ns)),
             waiters_seen: state.waiters_seen,
             waiting_ns,
             spins_heard: heard,

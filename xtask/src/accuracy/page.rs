@@ -78,9 +78,9 @@ fn write_page(
          - Nothing is lost and the books balance; or the report says what is lost (\"lost\": a \
          kprobe that hits while another runs on its CPU is missed by the kernel), and they are off \
          by no more.\n\
-         - The bound of the empty ring is no less than the time that the consumer polled it, \
-         less {STANDARD_ERRORS} standard errors of the sampler (a binomial share of its ticks) and \
-         the ticks that the report says it did not see. \
+         - The bound of the empty ring, which is one at 95 %, is no less than the time that the \
+         consumer polled it, less {STANDARD_ERRORS} further standard errors of the sampler (a \
+         binomial share of its ticks). \
          Polls by the consumer's probe are as many as the consumer counted.\n\n",
         runs.len()
     )?;
@@ -125,9 +125,9 @@ fn write_figures(page: &mut String, runs: &[Judged]) -> fmt::Result {
         let (widths, bound) = (widths(&verdict.width), spin_bound.as_ref());
         writeln!(
             page,
-            "| {widths} | {:.0} % | {:.1} % | {} | {} | {lost} | {} |",
+            "| {widths} | {:.0} % | {} | {} | {} | {lost} | {} |",
             published_share * 100.0,
-            spin_share * 100.0,
+            spin_share.map_or("-".to_owned(), |share| format!("{:.1} %", share * 100.0)),
             bound.map_or("withheld".to_owned(), |bound| format!("{:.1} %", bound * 100.0)),
             iterations.map_or("-".to_owned(), |(told, own)| format!("{told} of {own}")),
             if verdict.failures.is_empty() { "ok" } else { "**FAILED**" }

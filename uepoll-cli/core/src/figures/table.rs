@@ -190,7 +190,7 @@ figures! {
         "exit of the wait",
         "";
     Depth, "depth", "depth", Items, Histogram, Hits, ADD, EveryEvent,
-        "tail - head at each publish; may pass the capacity while a consumer is in mid-step",
+        "tail - head at each publish and each look of the sampler; may pass the capacity while a consumer is in mid-step",
         "ep_add_event_to_uring",
         "near the capacity: the consumer does not keep up";
     WakeUp, "wake_up", "wake-up", Nanoseconds, Histogram, Threads, WAKE, EveryEvent,
@@ -209,12 +209,14 @@ figures! {
         "sampler",
         "";
     ConsumerBusy, "consumer_busy", "busy", Share, Gauge, Own, SAMPLER, AtLeast,
-        "consumer on the CPU and the ring not known to be empty: on CPU less empty",
+        "consumer on the CPU and the ring not known to be empty: on CPU less empty, by ticks, at \
+         95 %; ticks that did not run count as idle",
         "sampler",
         "near 1 and the depth grows: the consumer is the bottleneck";
     ConsumerEmpty, "consumer_empty", "ring empty on CPU", Share, Gauge, Own, SAMPLER, AtMost,
         "consumer in user mode while head == tail: an upper bound of spinning on an empty ring, \
-         since one that advances head before it works looks the same",
+         since one that advances head before it works looks the same; by ticks, at 95 %; ticks that \
+         did not run count as empty",
         "sampler",
         "high, with the consumer's own probe saying that it spins: a smaller spin budget frees the \
          CPU";

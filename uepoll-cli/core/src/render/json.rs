@@ -78,7 +78,8 @@ pub fn document(report: &Report) -> Json {
             "lost": row.lost,
         })).collect::<Vec<_>>(),
         "books": {
-            "balance": books.unbalanced == 0,
+            // Null where nothing could be checked.
+            "balance": (books.balanced + books.unbalanced > 0).then_some(books.unbalanced == 0),
             "balanced": books.balanced,
             "unbalanced": books.unbalanced,
             "not_checked": books.not_checked,

@@ -29,7 +29,7 @@ pub(super) fn spacing_ns(ring: &RingCapture, capture: &Capture) -> Option<f64> {
     let watch = capture.head_watch.as_ref().filter(|watch| watch.ring == Some(ring.ring));
     let reads = watch.map_or(0, |watch| watch.reads);
     let looks = ring.counters.get(RingCounter::Snapshots).saturating_add(reads);
-    (looks > 0 && capture.duration_ns > 0).then(|| capture.duration_ns as f64 / looks as f64)
+    (looks > 0 && ring.observed_ns > 0).then(|| ring.observed_ns as f64 / looks as f64)
 }
 
 /// What would narrow the bounds; `None` if they are useful, if there are none,

@@ -10,7 +10,7 @@ use crate::books::{self, is_inferred, missing, no_probe};
 use crate::capture::{Capture, Protocol, RingCapture};
 use crate::correlate::RingCorrelated;
 use crate::figures::{Figure, FigureId};
-use crate::quantile::SAMPLES_BEYOND;
+use crate::quantile::{SAMPLES_BEYOND, share_bounds};
 
 /// Why nothing is said of a consumer.
 const CONSUMER_UNKNOWN: &str = "consumer unknown: it never waited; name it with --consumer TID";
@@ -105,11 +105,18 @@ impl Source<'_> {
             F::Depth => self.distribution(RingHistogram::Depth),
             F::WakeUp => self.distribution(RingHistogram::WakeUp),
             F::PublishFloor => self.floor(),
-            F::ConsumerOnCpu => self.consumer_ticks(self.on_cpu(), Accuracy::Exact),
-            F::ConsumerBusy => {
-                self.consumer_ticks(self.on_cpu().saturating_sub(self.empty()), Accuracy::AtLeast)
-            }
-            F::ConsumerEmpty => self.consumer_ticks(self.empty(), Accuracy::AtMost),
+            F::ConsumerOnCpu => self.consumer_time(Accuracy::Exact, |ticks| {
+                self.on_cpu() as f64 / ticks.seen as f64
+            }),
+            // Ticks that did not run may have found anything: the ring full for
+            // the one, empty for the other.
+            F::ConsumerBusy => self.consumer_time(Accuracy::AtLeast, |ticks| {
+                let busy = self.on_cpu().saturating_sub(self.empty());
+                share_bounds(busy, ticks.seen).0 * (1.0 - ticks.missed)
+            }),
+            F::ConsumerEmpty => self.consumer_time(Accuracy::AtMost, |ticks| {
+                share_bounds(self.empty(), ticks.seen).1 * (1.0 - ticks.missed) + ticks.missed
+            }),
             F::ConsumerWaiting => self.waiting(),
             F::SlotSpin => self.of_looks(|looks| {
                 self.share(self.sum(&[C::SlotSpinSightings]), looks, "the sampler never looked")
@@ -134,7 +141,8 @@ impl Source<'_> {
 
     /// Weight of positions of which nothing is known: those that were chosen
     /// and are no sample, whatever became of them, no less than it was, since
-    /// the sample shift only grows; and those that could not be told.
+    /// the sample shift only grows; and those that could not be told, or were
+    /// never seen to be published.
     fn unseen(&self) -> u64 {
         let counted = self.sum(&[
             RingCounter::SampledPendingFull,
@@ -143,8 +151,12 @@ impl Source<'_> {
         ]);
         let due = self.sum(&[RingCounter::SampledDue]);
         let lost = due.saturating_sub(self.told.residency.samples()).max(counted);
+        // A hit that was missed may have been a publish, of this ring.
+        let loss = &self.capture.loss;
+        let missed = loss.recursion_misses.saturating_add(loss.probe_misses.unwrap_or(0));
         lost.saturating_mul(1u64.checked_shl(self.ring.sample_shift).unwrap_or(u64::MAX))
             .saturating_add(self.sum(&[RingCounter::PositionsAmbiguous]))
+            .saturating_add(missed)
     }
 
     fn accuracy(&self) -> Accuracy {
@@ -207,24 +219,26 @@ impl Source<'_> {
         self.sum(&[RingCounter::ConsumerTicksEmpty])
     }
 
-    /// Ticks as a share of those of one CPU.
-    fn consumer_ticks(&self, ticks: u64, accuracy: Accuracy) -> Value {
-        let all = self.capture.host_counters.get(HostCounter::SamplerTicks);
+    /// A share of all CPUs' time that consumers took, by the sampler's ticks, in
+    /// CPUs.
+    fn consumer_time(&self, accuracy: Accuracy, share: impl Fn(&Ticks) -> f64) -> Value {
+        let seen = self.capture.host_counters.get(HostCounter::SamplerTicks);
         if self.ring.consumers.is_empty() {
             return Value::Absent(CONSUMER_UNKNOWN.into());
         }
-        if all == 0 {
+        if seen == 0 {
             let none = || Value::Absent("the sampler never ran".into());
             return self.absent().unwrap_or_else(none);
         }
         let cpus = f64::from(self.capture.host.cpus.max(1));
-        let of_one_cpu = all as f64 / cpus;
-        if of_one_cpu < SAMPLES_BEYOND {
+        if seen as f64 / cpus < SAMPLES_BEYOND {
             return Value::Absent(FEW_TICKS.into());
         }
+        let missed = loss::sampler_shortfall(loss::ticks(self.capture));
         // CPUs do not tick in step: their mean can fall short of one's own.
         let most = cpus.min(self.consumers() as f64);
-        Value::Number { value: (ticks as f64 / of_one_cpu).min(most), accuracy }
+        let value = (share(&Ticks { seen, missed }) * cpus).min(most);
+        Value::Number { value, accuracy }
     }
 
     /// Consumers, also those that are not told apart.
@@ -281,6 +295,14 @@ impl Source<'_> {
             None => self.absent().unwrap_or_else(|| Value::Absent("none seen".into())),
         }
     }
+}
+
+/// Ticks of the sampler on all CPUs.
+struct Ticks {
+    /// That ran.
+    seen: u64,
+    /// Share of those expected that did not.
+    missed: f64,
 }
 
 const MERGED: [RingCounter; 3] =
