@@ -11,7 +11,8 @@ use uepoll_common::state::Phase;
 use crate::atomic::load;
 use crate::fields::{self, Probed, Way};
 use crate::frames::{AddFrame, CallbackFrame, CpuFrames, FRAMES, Origin};
-use crate::{life, maps, ring};
+use crate::publish::published;
+use crate::{life, maps};
 
 /// EPOLLWAKEUP, EPOLLONESHOT, EPOLLET and EPOLLEXCLUSIVE: the bits of
 /// `event.events` that are no poll flags.
@@ -221,5 +222,5 @@ fn infer(frame: &CallbackFrame, interval: u32, events: u32) {
         by_callback: 1,
         reserved: 0,
     };
-    ring::published::<Probed>(&add, frame.ep, frame.header, state, counters);
+    published::<Probed>(&add, frame.ep, frame.header, state, counters);
 }

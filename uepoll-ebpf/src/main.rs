@@ -21,7 +21,9 @@ mod frames;
 mod life;
 mod maps;
 mod offload;
+mod owner;
 mod pending;
+mod publish;
 mod ring;
 mod sampler;
 mod snapshot;
@@ -249,7 +251,7 @@ fn release_return(ctx: RetProbeContext) -> u32 {
 // TP_PROTO(struct task_struct *parent, struct task_struct *child)
 #[raw_tracepoint(tracepoint = "sched_process_fork")]
 fn fork(ctx: RawTracePointContext) -> i32 {
-    life::fork(ctx.arg::<u64>(0), ctx.arg::<u64>(1));
+    owner::fork(ctx.arg::<u64>(0), ctx.arg::<u64>(1));
     0
 }
 
@@ -257,7 +259,7 @@ fn fork(ctx: RawTracePointContext) -> i32 {
 // TP_PROTO(struct task_struct *p)
 #[raw_tracepoint(tracepoint = "sched_process_free")]
 fn process_free(ctx: RawTracePointContext) -> i32 {
-    life::process_free(ctx.arg::<u64>(0));
+    owner::process_free(ctx.arg::<u64>(0));
     0
 }
 

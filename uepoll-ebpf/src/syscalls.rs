@@ -6,7 +6,7 @@ use uepoll_common::state::{Phase, WaitFrame};
 
 use crate::atomic::{load, store};
 use crate::frames::CtlFrame;
-use crate::{fields, life, maps, snapshot};
+use crate::{fields, life, maps, owner, snapshot};
 
 const OP_ADD: u32 = 1;
 const EINTR: i64 = -4;
@@ -97,7 +97,7 @@ pub fn wait_entry(epfd: i32) {
     if !life::selected(ring) {
         return;
     }
-    life::consumer(ring);
+    owner::consumer(ring);
     if phase.is(Phase::Counting) {
         // Its failure is the ring being closed meanwhile.
         let _ = snapshot::take_known(ring, phase.interval());
@@ -158,7 +158,7 @@ pub fn wait_exit(ret: i64) {
     let waited_ns = now_ns.wrapping_sub(frame.entry_ns);
     let met_asleep = frame.flags & WaitFrame::MET_ASLEEP != 0;
     if met_asleep {
-        life::consumer(ring);
+        owner::consumer(ring);
     } else {
         maps::record_in(ring, interval, RingHistogram::Blocked, waited_ns);
     }
@@ -191,7 +191,7 @@ pub fn spin_end(epfd: i32, iterations: u64) {
     if !life::selected(ring) {
         return;
     }
-    life::consumer(ring);
+    owner::consumer(ring);
     maps::count_shared(ring, interval, RingCounter::SpinEpisodes);
     // The program's own word: it may wrap, and harms its own figure alone.
     maps::add_shared(ring, interval, RingCounter::SpinIterations, iterations);

@@ -1,28 +1,30 @@
 //! The programs: loaded, attached by plan, and taken away again when the value
 //! that holds them is dropped. What they count is read elsewhere.
 
+mod error;
 pub mod plan;
+mod request;
 pub mod system;
 pub mod usdt;
 
-use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::Path;
 
-use aya::maps::{Map, MapError};
+use aya::maps::Map;
 use aya::programs::kprobe::KProbeLinkId;
 use aya::programs::links::FdLink;
 use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
-use aya::programs::uprobe::{UProbeAttachLocation, UProbeScope};
 use aya::programs::{KProbe, PerfEvent, Program, ProgramError};
 use aya::util::online_cpus;
-use aya::{Btf, Ebpf, EbpfError, EbpfLoader, Pod};
+use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use aya_log::{EbpfLogger, Level};
 use uepoll_common::fields::{Config, KernelFields};
 use uepoll_common::state::BANKS;
 use uepoll_core::capture::{Attached, PlanRow};
 
+use error::{chain, last_words};
 use plan::{Decision, Site};
+
+pub use error::ProbeError;
 
 /// The object, built by the build script. Aligned: it is an ELF file.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/uepoll-ebpf"));
@@ -52,62 +54,13 @@ const LOOK: &str = "look";
 /// The program that consumers' own probes run.
 const SPIN_END: &str = "spin_end";
 
-/// The program that ends the waits of threads that were met asleep, and where,
-/// if the return of a wait is probed by fexit.
+/// The program that ends the waits of threads that were met asleep, if the
+/// return of a wait is probed by fexit.
 const WAIT_MET_EXIT: &str = "wait_met_exit";
-const WAIT_RETURN_TYPED: &str = "wait_return_typed";
-const WAIT_EXIT: &str = "wait_exit";
-const WAIT_EXITS: [&str; 3] =
-    ["sys_exit_epoll_wait", "sys_exit_epoll_pwait", "sys_exit_epoll_pwait2"];
 
 /// Maps with a place for each ring, and how many for each.
 const RING_MAPS: [(&str, u32); 4] =
     [("RING_NUMBERS", 1), ("RING_STATES", 1), ("PROCESS_RINGS", 1), ("RING_COUNTS", BANKS as u32)];
-
-/// Why the programs could not be loaded or attached.
-#[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
-    /// The object as a whole.
-    #[error("cannot load the eBPF object: {}; is there enough memory for its maps?", chain(.0))]
-    Object(Box<EbpfError>),
-    /// One program.
-    #[error("the kernel refuses the eBPF program {program}: {reason}")]
-    Program {
-        /// Its name.
-        program: &'static str,
-        /// What the kernel said, the verifier's last words included.
-        reason: String,
-    },
-    /// A site refused its programs; the run can go on without it.
-    #[error("cannot attach {program} to {site}: {reason}")]
-    Attach {
-        /// The program.
-        program: &'static str,
-        /// Symbol or tracepoint.
-        site: String,
-        /// The way that was tried.
-        way: Attached,
-        /// What the kernel said.
-        reason: String,
-    },
-    /// The kernel's types cannot be read as aya reads them.
-    #[error("cannot use the kernel's types: {0}")]
-    Types(String),
-    /// The object lacks what this binary expects of it: a broken build.
-    #[error("the eBPF object has no {0}: build uepoll again")]
-    NotInObject(String),
-    /// The list of online CPUs could not be read.
-    #[error("cannot tell which CPUs are online ({0}): is /sys mounted?")]
-    Cpus(String),
-    /// A map could not be read or written.
-    #[error("cannot use the map {map}: {source}")]
-    Map {
-        /// Its name.
-        map: &'static str,
-        /// What the kernel said.
-        source: MapError,
-    },
-}
 
 /// `KernelFields` as aya wants globals.
 #[repr(transparent)]
@@ -308,107 +261,6 @@ impl Probes {
         self.ebpf.take_map(name).ok_or_else(|| ProbeError::NotInObject(format!("map {name}")))
     }
 
-    /// The program that takes the last look at a ring.
-    ///
-    /// # Errors
-    /// If the object has none, or it is not loaded.
-    pub fn look(&self) -> Result<BorrowedFd<'_>, ProbeError> {
-        let missing = || ProbeError::NotInObject(format!("program {LOOK}"));
-        let program = self.ebpf.program(LOOK).ok_or_else(missing)?;
-        Ok(program.fd().map_err(|_| missing())?.as_fd())
-    }
-
-    /// Begins a pass of an iterator; what it tells is read from the file. `None`
-    /// if the plan has no such iterator.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn iterate(&mut self, over: &'static str) -> Result<Option<File>, ProbeError> {
-        let wanted = |decision: &&Decision| decision.site == Site::Iterator(over);
-        let Some(decision) = self.decisions.iter().find(wanted) else { return Ok(None) };
-        let Some(name) = decision.programs.first().copied() else { return Ok(None) };
-        let symbol = decision.row.symbol.clone();
-        let failed = |error: &dyn std::error::Error| ProbeError::Attach {
-            program: name,
-            site: symbol.clone(),
-            way: Attached::Iterator,
-            reason: chain(error),
-        };
-        let Program::Iter(program) = self.program(name)? else {
-            return Err(ProbeError::NotInObject(format!("program {name} of its kind")));
-        };
-        let id = program.attach().map_err(|error| failed(&error))?;
-        let link = program.take_link(id).map_err(|error| failed(&error))?;
-        Ok(Some(link.into_file().map_err(|error| failed(&error))?))
-    }
-
-    /// Listens to the probe of consumers at `offsets` of an executable, in every
-    /// process that runs it.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn listen_to_spins(&mut self, file: &Path, offsets: &[u64]) -> Result<(), ProbeError> {
-        let failed = |error: &dyn std::error::Error| ProbeError::Attach {
-            program: SPIN_END,
-            site: file.display().to_string(),
-            way: Attached::Missing,
-            reason: chain(error),
-        };
-        let Program::UProbe(program) = self.program(SPIN_END)? else {
-            return Err(ProbeError::NotInObject(format!("program {SPIN_END} of its kind")));
-        };
-        for offset in offsets {
-            let at = UProbeAttachLocation::AbsoluteOffset(*offset);
-            program.attach(at, file, UProbeScope::AllProcesses).map_err(|error| failed(&error))?;
-        }
-        self.spin_probes += offsets.len();
-        Ok(())
-    }
-
-    /// Sees to it that the waits of threads that are asleep already are seen to
-    /// end: an fexit is not run for a call that was entered before it was there.
-    /// Whether they are.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn expect_sleepers(&mut self) -> Result<bool, ProbeError> {
-        let attached = |name: &str| self.decisions.iter().any(|d| d.programs.contains(&name));
-        if !attached(WAIT_RETURN_TYPED) {
-            return Ok(attached(WAIT_EXIT));
-        }
-        self.load_one(WAIT_MET_EXIT, Site::Clock, WAIT_MET_EXIT, Attached::Missing, None)?;
-        let Program::TracePoint(program) = self.program(WAIT_MET_EXIT)? else {
-            return Err(ProbeError::NotInObject(format!("program {WAIT_MET_EXIT} of its kind")));
-        };
-        for point in WAIT_EXITS {
-            if program.attach("syscalls", point).is_err() {
-                // Without tracefs, or the tracepoints: they are met at their
-                // next wait.
-                self.sleepers_expected = true;
-                self.expect_no_sleepers()?;
-                return Ok(false);
-            }
-        }
-        self.sleepers_expected = true;
-        Ok(true)
-    }
-
-    /// There are none: nobody need pay for it.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn expect_no_sleepers(&mut self) -> Result<(), ProbeError> {
-        if std::mem::take(&mut self.sleepers_expected)
-            && let Program::TracePoint(program) = self.program(WAIT_MET_EXIT)?
-        {
-            program.unload().map_err(|error| ProbeError::Program {
-                program: WAIT_MET_EXIT,
-                reason: chain(&error),
-            })?;
-        }
-        Ok(())
-    }
-
     /// Prints the anomalies that the programs have told of, if asked for.
     pub fn tell_anomalies(&mut self) {
         if let Some(anomalies) = &mut self.anomalies {
@@ -481,34 +333,4 @@ fn clock(
         attached.map_err(|error| failed(&error))?;
     }
     Ok(cpus.len() as u32)
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
-
-/// What the kernel said about a program: of the verifier's log, the end.
-fn last_words(error: &ProgramError) -> String {
-    const LINES: usize = 3;
-    match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            if std::env::var_os("UEPOLL_VERIFIER_LOG").is_some() {
-                return format!("{io_error}\n{verifier_log}");
-            }
-            let log = verifier_log.to_string();
-            let told = log.lines().filter(|line| !line.starts_with("processed "));
-            let lines: Vec<_> = told.filter(|line| !line.trim().is_empty()).collect();
-            let last = lines[lines.len().saturating_sub(LINES)..].join(" | ");
-            format!("{io_error}: {last}")
-        }
-        other => chain(other),
-    }
 }

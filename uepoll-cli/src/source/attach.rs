@@ -8,7 +8,7 @@ use uepoll_common::state::RINGS;
 use uepoll_core::capture::{PlanRow, Protocol};
 
 use super::head_watch::HeadWatchError;
-use super::live::{Filter, LiveOptions, ProbeKind};
+use super::options::{Filter, LiveOptions, ProbeKind};
 use crate::kernel::btf::{self, Btf, BtfError};
 use crate::kernel::rights::{self, MissingRight};
 use crate::kernel::symbols::{self, Symbols};

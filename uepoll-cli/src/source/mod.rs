@@ -8,5 +8,6 @@ mod head_view;
 mod head_watch;
 pub mod live;
 mod live_maps;
+mod options;
 mod rings;
 mod spins;
