@@ -282,7 +282,6 @@ mod tests {
             ring.publish(event % 8, 1);
             assert_eq!(consumer.drain(0, |_| {}).consumed, 1);
         }
-        drop(consumer);
         log.finish()
     }
 

@@ -105,9 +105,8 @@ impl Source<'_> {
             F::Depth => self.distribution(RingHistogram::Depth),
             F::WakeUp => self.distribution(RingHistogram::WakeUp),
             F::PublishFloor => self.floor(),
-            F::ConsumerOnCpu => self.consumer_time(Accuracy::Exact, |ticks| {
-                self.on_cpu() as f64 / ticks.seen as f64
-            }),
+            F::ConsumerOnCpu => self
+                .consumer_time(Accuracy::Exact, |ticks| self.on_cpu() as f64 / ticks.seen as f64),
             // Ticks that did not run may have found anything: the ring full for
             // the one, empty for the other.
             F::ConsumerBusy => self.consumer_time(Accuracy::AtLeast, |ticks| {
