@@ -111,7 +111,7 @@ pub fn remove_from_process(tgid: u32, ring: u32) {
 #[inline(always)]
 pub fn consumer(ring: u32) {
     let tid = life::thread() as u32;
-    let before = maps::CONSUMERS.get_ptr(tid).map_or(0, |entry| load(entry));
+    let before = maps::CONSUMERS.get_ptr(tid).map_or(0, load);
     // What the user says holds whatever else the thread waits on.
     if before == ring + 1 || before & NAMED_CONSUMER != 0 {
         return;

@@ -37,7 +37,7 @@ pub fn tick(in_user_mode: bool) {
     maps::count_host(HostCounter::SamplerTicks);
     // SAFETY: a place that changes hands gives the ring of another consumer,
     // for one tick.
-    let consumed = maps::CONSUMERS.get_ptr(life::thread() as u32).map(|entry| load(entry));
+    let consumed = maps::CONSUMERS.get_ptr(life::thread() as u32).map(load);
     let consumed = consumed.unwrap_or(0) & !NAMED_CONSUMER;
     let who = if in_user_mode { CONSUMER_IN_USER_MODE } else { CONSUMER };
     look_at(consumed, interval, who);
