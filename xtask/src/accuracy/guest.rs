@@ -42,7 +42,10 @@ pub fn make(bench: &Bench, spec: &Spec) -> anyhow::Result<(Evidence, bool)> {
             }
         }
         let outcome = bench.boot(&options)?;
-        if outcome.ending == Ending::Panicked && !again {
+        // Of a run that attaches to a busy load, on two emulated processors.
+        let emulators = spec.high_resolution() && spec.cpus > 1;
+        if outcome.ending == Ending::Panicked && emulators && !again {
+            eprintln!("xtask: run {}: the guest panicked:\n{}", spec.number, outcome.console);
             again = true;
             continue;
         }
