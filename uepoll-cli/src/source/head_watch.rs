@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, available_parallelism};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use rustix::time::{ClockId, clock_gettime};
@@ -35,6 +36,12 @@ pub enum HeadWatchError {
          --pid=host), or without `-F max`"
     )]
     ForeignNamespace,
+    /// Its process has gone while everything else was attached.
+    #[error("cannot watch a head of process {tgid}: it has ended meanwhile")]
+    Gone {
+        /// Process.
+        tgid: u32,
+    },
     /// The descriptor cannot be had.
     #[error(
         "cannot watch the head of {tgid}:{fd}: {what} failed ({source}); it needs CAP_SYS_PTRACE \
@@ -140,8 +147,10 @@ impl HeadWatch {
         }
         let pid = i32::try_from(tgid).ok().and_then(Pid::from_raw);
         let pid = pid.ok_or_else(|| failed("pidfd_open")(io::ErrorKind::NotFound.into()))?;
-        let process = pidfd_open(pid, PidfdFlags::empty())
-            .map_err(|error| failed("pidfd_open")(error.into()))?;
+        let process = pidfd_open(pid, PidfdFlags::empty()).map_err(|error| match error {
+            Errno::SRCH => HeadWatchError::Gone { tgid },
+            error => failed("pidfd_open")(error.into()),
+        })?;
         let ring = pidfd_getfd(&process, fd, PidfdGetfdFlags::empty())
             .map_err(|error| failed("pidfd_getfd")(error.into()))?;
         let view = HeadView::open(ring.as_fd()).map_err(failed("mmap of its header"))?;
