@@ -130,10 +130,16 @@ const LONGEST_ENTRY: usize = 1 << 20;
 /// The byte that opens the gate.
 const GO: u8 = 1;
 
-/// Waits, in the forked process, until the gate opens.
+/// Exit code of the forked process if the gate never opened: nobody waits for it.
+const NEVER_RELEASED: libc::c_int = 125;
+
+/// Waits, in the forked process, until the gate opens. Should it be closed
+/// instead, nothing is to be executed, and the process ends without a word: were
+/// an error returned, the standard library would tell it to a parent that may
+/// have been killed, and abort with a message of its own.
 ///
 /// # Errors
-/// If it was closed instead: then nothing is to be executed.
+/// If the gate cannot be read.
 fn wait_at(gate: BorrowedFd<'_>, other_end: RawFd) -> io::Result<()> {
     // SAFETY: the number is this process's copy of the gate's writing end; its
     // owner is in the parent's memory, never dropped here. Were it left open,
@@ -143,7 +149,9 @@ fn wait_at(gate: BorrowedFd<'_>, other_end: RawFd) -> io::Result<()> {
     loop {
         match rustix::io::read(gate, &mut byte) {
             Ok(1) => return Ok(()),
-            Ok(_) => return Err(io::ErrorKind::BrokenPipe.into()),
+            // SAFETY: ends this process at once; nothing of the parent's that was
+            // copied by fork is flushed, unlocked or dropped.
+            Ok(_) => unsafe { libc::_exit(NEVER_RELEASED) },
             Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -322,7 +330,8 @@ mod tests {
         let held = Held::fork(&[OsString::from("touch"), witness.clone().into()]).expect("fork");
         let Held { gate, spawn, .. } = held;
         drop(gate);
-        assert!(spawn.join().expect("no panic").is_err());
+        let mut child = spawn.join().expect("no panic").expect("nobody is told of a failure");
+        assert_eq!(child.wait().expect("it ends").code(), Some(NEVER_RELEASED));
         assert!(!witness.exists());
     }
 
