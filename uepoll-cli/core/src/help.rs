@@ -101,10 +101,53 @@ const WORDS: &[Word] = &[
         names: &["cost", "self cost"],
         text: &[
             "What observing takes: the time in the program bodies, as a share of one CPU, while \
-             BPF statistics were on (the first 200 ms of each interval; entering a program is not \
-             in it), the CPU time of uepoll's own process, and with -v the records each second.",
+             BPF statistics were on (from the start of each interval, for at least 200 ms of it; \
+             the report says how long: \"bodies, 230 ms\"; entering a program is not in it), the \
+             CPU time of uepoll's own process, and with -v the records each second.",
             "What to do if it is too much: watch one process or ring (-p, -r), or fewer snapshots \
              (-F).",
+        ],
+    },
+    Word {
+        names: &["ring", "head", "tail", "slot", "item", "PID:FD"],
+        text: &[
+            "A ring is memory that the kernel and a program share: that of an epoll file made with \
+             EPOLL_USERPOLL. Each source that was added to it is an item. When an item becomes \
+             ready the kernel publishes it: it writes the item into the slot at tail, and tail \
+             moves on. The program consumes: it takes what is in the slot at head, and head moves \
+             on, without a system call. head == tail: the ring is empty.",
+            "An item that is ready already takes no second slot: the event is merged. PID:FD, as \
+             4242:7, names a ring by a process and its descriptor.",
+        ],
+    },
+    Word {
+        names: &["spin", "spinning"],
+        text: &[
+            "Time on the CPU that moves no event. Three figures, none of which is another:",
+            "\"slot spin\": the consumer must wait because the kernel has moved tail and not yet \
+             written the slot. \"ring empty on CPU\": no more than this can be polling of an empty \
+             ring. spin_iterations: how often it was polled, counted by the consumer itself if it \
+             carries the probe of docs/spin-probe.md, and shown by -v.",
+        ],
+    },
+    Word {
+        names: &["probes", "fentry", "kprobe"],
+        text: &[
+            "How uepoll sees what the kernel does: small programs at the entry and the return of \
+             its functions. By fentry and fexit where a trial shows that they work, else by kprobe \
+             and kretprobe, which cost more, and which the kernel skips, and counts, while another \
+             runs on the same CPU. --probe-kind asks for one of them; `uepoll doctor` shows each.",
+        ],
+    },
+    Word {
+        names: &["exit", "exit code", "exit codes", "exit status"],
+        text: &[
+            "0: fine, also after Ctrl-C with a report. 1: a finding, as something degraded that \
+             doctor found. 2: the command line asks for what cannot be. 3: cannot run here; the \
+             message says which right or kernel is missing. 4: with --strict, figures that are not \
+             trustworthy.",
+            "With -- CMD: that of the command, 128 + n if signal n ended it. A failure of ours, 3 \
+             and 4 included, is then 125.",
         ],
     },
 ];
@@ -185,7 +228,21 @@ mod tests {
 
     #[test]
     fn words_of_the_report_are_known() {
-        for name in ["ENOSPC", "estale", "Residency", "books", "LOSS", "position", "in ring"] {
+        for name in [
+            "ENOSPC",
+            "estale",
+            "Residency",
+            "books",
+            "LOSS",
+            "position",
+            "in ring",
+            "head",
+            "tail",
+            "slot",
+            "spin",
+            "kprobe",
+            "exit",
+        ] {
             assert!(topic(name).is_some(), "{name}");
         }
         assert_eq!(topic("no such word"), None);

@@ -222,7 +222,8 @@ figures! {
          CPU";
     ConsumerWaiting, "consumer_waiting", "waiting", Share, Gauge, Threads, WAIT, Counted,
         "time that the consumers spent in epoll_wait on this ring, as a share of the interval and \
-         of all consumers",
+         of all consumers; what runs inside the call is also in consumer_on_cpu_share, so that \
+         waiting and busy may be more than 1 together",
         "entry to exit of the wait, waits under way included",
         "";
     SlotSpin, "slot_spin", "slot spin", Share, Gauge, Own, SLOTS, Sampled,
