@@ -160,9 +160,10 @@ fn attached_word(attached: Attached) -> &'static str {
 /// The sentence for a run that met no ring.
 fn nothing_seen(report: &Report) -> String {
     format!(
-        "No user-polled ring was seen in {}: nobody created one, added to one, waited on one \
-         or published to one; watch the program while it works: `uepoll profile -- CMD` starts \
-         it, `uepoll profile -p PID -d 30` takes one that runs.",
+        "No user-polled ring was seen in {}: nobody who was watched created one, added to one, \
+         waited on one or published to one (an epoll file made without EPOLL_USERPOLL is none). \
+         Watch the program while it works: `uepoll profile -- CMD` starts it, `uepoll profile \
+         -p PID -d 30` takes one that runs.",
         seconds(report.duration_ns)
     )
 }
