@@ -101,8 +101,8 @@ const WORDS: &[Word] = &[
         names: &["cost", "self cost"],
         text: &[
             "What observing takes: the time in the program bodies, as a share of one CPU, while \
-             BPF statistics were on (from the start of each interval, for at least 200 ms of it; \
-             the report says how long: \"bodies, 230 ms\"; entering a program is not in it), the \
+             BPF statistics were on (from the start of each interval, for about 200 ms of it; the \
+             report says how long: \"bodies, 230 ms\"; entering a program is not in it), the \
              CPU time of uepoll's own process, and with -v the records each second.",
             "What to do if it is too much: watch one process or ring (-p, -r), or fewer snapshots \
              (-F).",
