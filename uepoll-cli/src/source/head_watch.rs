@@ -42,6 +42,17 @@ pub enum HeadWatchError {
         /// Process.
         tgid: u32,
     },
+    /// An ordinary epoll file.
+    #[error(
+        "{tgid}:{fd} is an epoll file, but no user-polled ring: it was made without EPOLL_USERPOLL \
+         and has no head to watch; `uepoll profile -p {tgid}` finds the rings of that process"
+    )]
+    NoRing {
+        /// Process.
+        tgid: u32,
+        /// Its descriptor.
+        fd: i32,
+    },
     /// The descriptor cannot be had.
     #[error(
         "cannot watch the head of {tgid}:{fd}: {what} failed ({source}); it needs CAP_SYS_PTRACE \
@@ -153,7 +164,13 @@ impl HeadWatch {
         })?;
         let ring = pidfd_getfd(&process, fd, PidfdGetfdFlags::empty())
             .map_err(|error| failed("pidfd_getfd")(error.into()))?;
-        let view = HeadView::open(ring.as_fd()).map_err(failed("mmap of its header"))?;
+        let view = HeadView::open(ring.as_fd()).map_err(|error| {
+            // ep_eventpoll_mmap without a ring; a kernel without the series.
+            match Errno::from_io_error(&error) {
+                Some(Errno::OPNOTSUPP | Errno::NODEV) => HeadWatchError::NoRing { tgid, fd },
+                _ => failed("mmap of its header")(error),
+            }
+        })?;
         let shared = Arc::new(Shared::new());
         let theirs = shared.clone();
         let thread = std::thread::Builder::new()
@@ -266,7 +283,18 @@ fn pin() {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
+
     use super::*;
+
+    #[test]
+    fn an_ordinary_epoll_file_is_told_as_what_it_is() {
+        let epoll = rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC)
+            .expect("every kernel has it");
+        let result = HeadWatch::begin(std::process::id(), epoll.as_raw_fd());
+        let Err(HeadWatchError::NoRing { fd, .. }) = result else { panic!("it is no ring") };
+        assert_eq!(fd, epoll.as_raw_fd());
+    }
 
     #[test]
     fn every_position_between_two_heads_is_bracketed_across_the_wrap() {
