@@ -12,6 +12,8 @@ pub const USAGE: u8 = 2;
 pub const CANNOT_RUN: u8 = 3;
 /// Figures not trustworthy, under `--strict`.
 pub const UNTRUSTWORTHY: u8 = 4;
+/// Asked to end before there was anything to report: 128 + SIGINT.
+pub const INTERRUPTED: u8 = 130;
 /// Any failure of ours while a command was, or should have been, run: the
 /// command's own codes keep their meaning.
 pub const OURS_BESIDE_COMMAND: u8 = 125;
@@ -25,6 +27,12 @@ pub struct CannotRun(pub String);
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
+
+/// Somebody asked for the end before there was anything to report: exit code
+/// 130, as a shell tells SIGINT.
+#[derive(Debug, thiserror::Error)]
+#[error("asked to end while probes were attached: nothing was watched, nothing stays attached")]
+pub struct Interrupted;
 
 /// What the process returns for `result`: the command's own code, or for an
 /// error, after one line on stderr, 3 if the host is not fit ([`CannotRun`]),
@@ -63,6 +71,8 @@ fn code_of_error(error: &anyhow::Error) -> u8 {
         CANNOT_RUN
     } else if error.is::<Usage>() {
         USAGE
+    } else if error.is::<Interrupted>() {
+        INTERRUPTED
     } else {
         FINDING
     }
@@ -80,6 +90,7 @@ mod tests {
     #[test]
     fn errors_have_the_code_of_their_remedy() {
         assert_eq!(code_of_error(&CannotRun("x".into()).into()), CANNOT_RUN);
+        assert_eq!(code_of_error(&Interrupted.into()), INTERRUPTED);
         assert_eq!(code_of_error(&Usage("x".into()).into()), USAGE);
         assert_eq!(code_of_error(&anyhow::anyhow!("x")), FINDING);
     }

@@ -4,8 +4,13 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use anyhow::Context;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use uepoll_core::render::{json, text};
 use uepoll_core::report::Report;
 
@@ -13,7 +18,7 @@ use super::child::{self, Held};
 use super::select::Selection;
 use super::target::host_pid_of;
 use super::watch::{self, Ended, Interval, Until};
-use crate::exit::{self, CannotRun, Usage};
+use crate::exit::{self, CannotRun, Interrupted, Usage};
 use crate::options::{Frequency, WatchOptions};
 use crate::output::{self, Reader};
 use crate::source::live::{Filter, Live, LiveOptions};
@@ -117,6 +122,12 @@ fn watch_command(options: &WatchOptions, words: &[OsString]) -> anyhow::Result<u
 }
 
 fn attach(options: &WatchOptions, filter: Filter, consumers: Vec<u32>) -> anyhow::Result<Live> {
+    // Attaching takes its time. A signal meanwhile would end us without a word,
+    // or, where a shell has us ignore it, be lost.
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, Arc::clone(&asked)).context("cannot take SIGINT and SIGTERM")?;
+    }
     let live = Live::attach(LiveOptions {
         filter,
         consumers,
@@ -126,7 +137,8 @@ fn attach(options: &WatchOptions, filter: Filter, consumers: Vec<u32>) -> anyhow
         sample_shift: 0,
         watch_head: options.frequency == Frequency::Max,
     });
-    live.map_err(|error| CannotRun(error.to_string()).into())
+    let live = live.map_err(|error| CannotRun(error.to_string()))?;
+    if asked.load(Ordering::Relaxed) { Err(Interrupted.into()) } else { Ok(live) }
 }
 
 fn tell_progress(what: &str) {
