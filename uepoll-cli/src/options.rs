@@ -9,11 +9,7 @@ use clap::{ArgGroup, Args, ValueEnum};
 use crate::duration;
 use crate::exit::Usage;
 use crate::number;
-use crate::source::live::ProbeKind;
-
-/// Snapshots a second and CPU where nobody asks for another number: off the
-/// timer tick, so that the two do not run in step.
-const DEFAULT_HZ: u32 = 199;
+use crate::source::live::{Pace, ProbeKind};
 
 /// More snapshots a second than this and the sampler is what is measured.
 const MOST_HZ: u32 = 10_000;
@@ -70,10 +66,11 @@ pub struct WatchOptions {
 
     /// Snapshots of head and tail a second and CPU: more make bounds narrower;
     /// `max`, with -r: that ring's head is watched without a pause by a thread
-    /// of ours, which takes a CPU and holds the ring's file open
+    /// of ours, which takes a CPU and holds the ring's file open [default: 199,
+    /// or as many as take less than 1 % of one CPU]
     #[arg(short = 'F', long = "frequency", value_name = "HZ|max",
-          default_value_t = Frequency::Hz(DEFAULT_HZ), value_parser = Frequency::parse)]
-    pub frequency: Frequency,
+          value_parser = Frequency::parse)]
+    pub frequency: Option<Frequency>,
 
     /// The report as JSON (schema uepoll.report/1); with -i a line for each
     #[arg(long)]
@@ -98,7 +95,7 @@ impl WatchOptions {
     /// # Errors
     /// A sentence that names both and says what would have been right.
     pub fn check(&self) -> Result<(), Usage> {
-        if self.frequency == Frequency::Max && self.ring.is_none() {
+        if self.watches_head() && self.ring.is_none() {
             return Err(Usage(
                 "-F max watches the head of one ring: name that ring with -r PID:FD, or give a \
                  number of snapshots a second, as -F 999"
@@ -106,6 +103,19 @@ impl WatchOptions {
             ));
         }
         Ok(())
+    }
+
+    /// How often the sampler looks.
+    pub fn pace(&self) -> Pace {
+        match self.frequency {
+            Some(Frequency::Hz(hz)) => Pace::Hz(hz),
+            Some(Frequency::Max) | None => Pace::Affordable,
+        }
+    }
+
+    /// Whether one ring's head is watched without a pause.
+    pub fn watches_head(&self) -> bool {
+        self.frequency == Some(Frequency::Max)
     }
 }
 
@@ -125,23 +135,6 @@ impl Frequency {
         }
         let hz = number::within("a number of snapshots a second", 1..=MOST_HZ)(text);
         hz.map(Self::Hz).map_err(|message| format!("{message}, or `max` with -r PID:FD"))
-    }
-
-    /// Snapshots a second and CPU that the sampler takes.
-    pub fn sampler_hz(self) -> u32 {
-        match self {
-            Self::Hz(hz) => hz,
-            Self::Max => DEFAULT_HZ,
-        }
-    }
-}
-
-impl std::fmt::Display for Frequency {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Hz(hz) => hz.fmt(f),
-            Self::Max => f.write_str("max"),
-        }
     }
 }
 
@@ -280,14 +273,14 @@ mod tests {
     #[test]
     fn max_is_a_frequency_of_one_ring_only() {
         let options = parse(&["-F", "max", "-r", "1:2"]).expect("fine");
-        assert_eq!(options.frequency, Frequency::Max);
+        assert!(options.watches_head());
         assert!(options.check().is_ok());
         for words in [&["-F", "max"][..], &["-F", "max", "-p", "1"]] {
             let message = parse(words).expect("each word is fine").check().expect_err("no ring").0;
             assert!(message.contains("-r PID:FD"), "{message}");
         }
-        assert_eq!(parse(&["-F", "999"]).expect("fine").frequency.sampler_hz(), 999);
-        assert_eq!(parse(&[]).expect("fine").frequency.sampler_hz(), DEFAULT_HZ);
+        assert_eq!(parse(&["-F", "999"]).expect("fine").pace(), Pace::Hz(999));
+        assert_eq!(parse(&[]).expect("fine").pace(), Pace::Affordable);
     }
 
     #[test]

@@ -271,8 +271,10 @@ pub struct Capture {
     pub start_ns: u64,
     /// Length of the interval.
     pub duration_ns: u64,
-    /// Snapshots a second and CPU asked of the sampler.
+    /// Snapshots a second and CPU asked of the sampler, on average.
     pub sampler_hz: u32,
+    /// What is to be said of this interval (the process ended, …).
+    pub notes: Vec<String>,
     /// Rings, in the order in which they were met.
     pub rings: Vec<RingCapture>,
     /// The watch of one ring's head, if one was asked for.

@@ -102,7 +102,7 @@ pub struct Report {
     pub interval: Option<u32>,
     /// Length of the interval.
     pub duration_ns: u64,
-    /// Snapshots a second and CPU asked of the sampler.
+    /// Snapshots a second and CPU asked of the sampler, on average.
     pub sampler_hz: u32,
     /// What the command has to say of this run (the process ended, …).
     pub notes: Vec<String>,
@@ -141,7 +141,7 @@ impl Report {
             interval: None,
             duration_ns: capture.duration_ns,
             sampler_hz: capture.sampler_hz,
-            notes: Vec::new(),
+            notes: capture.notes.clone(),
             rings,
             head_watch: capture.head_watch.clone(),
             plan: capture.plan.clone(),

@@ -19,7 +19,7 @@ use super::select::Selection;
 use super::target::host_pid_of;
 use super::watch::{self, Ended, Interval, Until};
 use crate::exit::{self, CannotRun, Interrupted, Usage};
-use crate::options::{Frequency, WatchOptions};
+use crate::options::WatchOptions;
 use crate::output::{self, Reader};
 use crate::source::live::{Filter, Live, LiveOptions};
 
@@ -132,10 +132,10 @@ fn attach(options: &WatchOptions, filter: Filter, consumers: Vec<u32>) -> anyhow
         filter,
         consumers,
         kind: options.probe_kind,
-        sampler_hz: options.frequency.sampler_hz(),
+        pace: options.pace(),
         // All positions, until the kernel side finds that they are too many.
         sample_shift: 0,
-        watch_head: options.frequency == Frequency::Max,
+        watch_head: options.watches_head(),
     });
     let live = live.map_err(|error| CannotRun(error.to_string()))?;
     if asked.load(Ordering::Relaxed) { Err(Interrupted.into()) } else { Ok(live) }
@@ -212,6 +212,7 @@ fn tell_untrustworthy(report: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::live::Pace;
     use clap::Parser;
 
     #[derive(Parser)]
@@ -229,7 +230,7 @@ mod tests {
         let args = parse(&[]).expect("fine");
         assert!(args.watch.pid.is_none() && args.watch.duration.is_none());
         assert!(args.command.is_empty() && args.watch.interval.is_none());
-        assert_eq!(args.watch.frequency.sampler_hz(), 199);
+        assert_eq!(args.watch.pace(), Pace::Affordable);
     }
 
     #[test]

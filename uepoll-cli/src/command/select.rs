@@ -99,6 +99,12 @@ impl Selection {
             .iter()
             .map(|tid| target::host_tid_of(*tid))
             .collect::<Result<_, _>>()?;
+        selection.notes.extend((!target::in_initial_namespace()).then(|| {
+            "uepoll runs in a pid namespace of its own: of what existed before it attached, only \
+             what belongs to that namespace was found (run it in the host's: docker run \
+             --pid=host)"
+                .into()
+        }));
         Ok(selection)
     }
 

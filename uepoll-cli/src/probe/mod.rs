@@ -1,6 +1,7 @@
 //! The programs: loaded, attached by plan, and taken away again when the value
 //! that holds them is dropped. What they count is read elsewhere.
 
+mod clock;
 mod error;
 pub mod plan;
 mod request;
@@ -12,15 +13,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use aya::maps::Map;
 use aya::programs::kprobe::KProbeLinkId;
 use aya::programs::links::FdLink;
-use aya::programs::perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent};
-use aya::programs::{KProbe, PerfEvent, Program, ProgramError};
-use aya::util::online_cpus;
+use aya::programs::perf_event::PerfEventLinkId;
+use aya::programs::{KProbe, Program, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use aya_log::{EbpfLogger, Level};
 use uepoll_common::fields::{Config, KernelFields};
 use uepoll_common::state::BANKS;
 use uepoll_core::capture::{Attached, PlanRow};
 
+use clock::ClockError;
 use error::{chain, last_words};
 use plan::{Decision, Site};
 
@@ -47,6 +48,9 @@ impl log::Log for Stderr {
 
     fn flush(&self) {}
 }
+
+/// The program that each CPU's clock runs.
+pub const SAMPLER: &str = "sampler";
 
 /// The program that user space runs itself.
 const LOOK: &str = "look";
@@ -84,7 +88,8 @@ pub struct Probes {
     decisions: Vec<Decision>,
     /// Links that are kept here and not by aya, to ask the kernel about them.
     links: Vec<FdLink>,
-    cpus: u32,
+    /// Of the sampler, one for each CPU.
+    clocks: Vec<PerfEventLinkId>,
     anomalies: Option<EbpfLogger<Stderr>>,
     /// Consumers' probes that are listened to.
     spin_probes: usize,
@@ -125,7 +130,7 @@ impl Probes {
             ebpf,
             decisions,
             links: Vec::new(),
-            cpus: 0,
+            clocks: Vec::new(),
             anomalies,
             spin_probes: 0,
             sleepers_expected: false,
@@ -228,8 +233,11 @@ impl Probes {
                     program.attach(point).map_err(|error| failed(&error))?;
                 }
                 (Program::PerfEvent(program), Site::Clock) => {
-                    let cpus = clock(program, sampler_hz, &failed)?;
-                    self.cpus = cpus;
+                    self.clocks =
+                        clock::start(program, sampler_hz).map_err(|error| match error {
+                            ClockError::Cpus { .. } => ProbeError::Cpus(chain(&error)),
+                            ClockError::Refused { .. } => failed(&error),
+                        })?;
                 }
                 _ => return Err(ProbeError::NotInObject(format!("program {name} of its kind"))),
             }
@@ -273,11 +281,6 @@ impl Probes {
         self.decisions.iter().map(|decision| decision.row.clone()).collect()
     }
 
-    /// CPUs that have a sampler.
-    pub fn cpus(&self) -> u32 {
-        self.cpus
-    }
-
     /// Every attached program, by name.
     pub fn programs(&self) -> impl Iterator<Item = (&'static str, BorrowedFd<'_>)> {
         let names = self.decisions.iter().flat_map(|decision| decision.programs.iter().copied());
@@ -313,24 +316,4 @@ fn keep(program: &mut KProbe, id: KProbeLinkId) -> Result<Option<FdLink>, Progra
         return Ok(None);
     }
     Ok(FdLink::try_from(program.take_link(id)?).ok())
-}
-
-/// Attaches the sampler to every online CPU; how many those are.
-fn clock(
-    program: &mut PerfEvent,
-    sampler_hz: u32,
-    failed: &dyn Fn(&dyn std::error::Error) -> ProbeError,
-) -> Result<u32, ProbeError> {
-    let cpus =
-        online_cpus().map_err(|(path, error)| ProbeError::Cpus(format!("{path}: {error}")))?;
-    for cpu in &cpus {
-        let attached = program.attach(
-            PerfEventConfig::Software(SoftwareEvent::CpuClock),
-            PerfEventScope::AllProcessesOneCpu { cpu: *cpu },
-            SamplePolicy::Frequency(u64::from(sampler_hz)),
-            false,
-        );
-        attached.map_err(|error| failed(&error))?;
-    }
-    Ok(cpus.len() as u32)
 }

@@ -9,6 +9,7 @@ use uepoll_core::capture::{PlanRow, Protocol};
 
 use super::head_watch::HeadWatchError;
 use super::options::{Filter, LiveOptions, ProbeKind};
+use super::pace::Pace;
 use crate::kernel::btf::{self, Btf, BtfError};
 use crate::kernel::rights::{self, MissingRight};
 use crate::kernel::symbols::{self, Symbols};
@@ -144,7 +145,7 @@ impl Kernel {
                 get_bit_probed: u32::from(plan::attaches(&decisions, plan::GET_BIT)),
                 ..config
             };
-            match Probes::attach(&self.fields, &config, decisions, options.sampler_hz) {
+            match Probes::attach(&self.fields, &config, decisions, options.pace.first_hz()) {
                 Ok(probes) => return Ok(probes),
                 Err(ProbeError::Attach { site, way, reason, .. })
                     if !refused.contains_key(&(site.clone(), way)) =>
@@ -193,7 +194,7 @@ pub fn trial(kind: ProbeKind) -> Result<Vec<PlanRow>, AttachError> {
         filter: Filter::Process(std::process::id()),
         consumers: Vec::new(),
         kind,
-        sampler_hz: 1,
+        pace: Pace::Hz(1),
         sample_shift: 0,
         watch_head: false,
     };

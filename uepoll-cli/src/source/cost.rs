@@ -75,13 +75,19 @@ impl Meter {
         });
     }
 
-    /// Switches statistics off if they have been on for `at_least`.
-    pub fn end_statistics(&mut self, probes: &Probes, at_least: Duration) {
+    /// Switches statistics off if they have been on for `at_least`; whether
+    /// they were.
+    pub fn end_statistics(&mut self, probes: &Probes, at_least: Duration) -> bool {
         let due = |statistics: &mut Statistics| statistics.since.elapsed() >= at_least;
-        if let Some(statistics) = self.statistics.take_if(due) {
-            let on = statistics.since.elapsed();
-            self.price.add(on, &statistics.before, &figures(probes));
-        }
+        let Some(statistics) = self.statistics.take_if(due) else { return false };
+        let on = statistics.since.elapsed();
+        self.price.add(on, &statistics.before, &figures(probes));
+        true
+    }
+
+    /// What a program did while statistics were on in this interval.
+    pub fn price_of(&self, program: &str) -> ProgramFigures {
+        self.price.programs.get(program).copied().unwrap_or_default()
     }
 
     /// What was missed and what it cost since the interval began; the next one

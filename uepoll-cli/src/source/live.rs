@@ -23,11 +23,13 @@ use super::cost::Meter;
 use super::existing::{self, Holders, Sleepers};
 use super::head_watch::HeadWatch;
 use super::live_maps::{self, Bank};
+use super::pace::Ticks;
 use super::spins::Spins;
-use crate::probe::{ProbeError, Probes};
+use crate::probe::{ProbeError, Probes, SAMPLER};
 
 pub use super::attach::{AttachError, release, trial};
 pub use super::options::{Filter, LiveOptions, ProbeKind};
+pub use super::pace::Pace;
 
 /// Why an interval could not be ended properly.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +54,7 @@ pub struct Live {
     pub(super) probes: Probes,
     records: RingBuf<MapData>,
     protocol: Protocol,
-    sampler_hz: u32,
+    ticks: Ticks,
     /// Places in the maps of rings.
     pub(super) rings: u32,
     /// Number of the interval.
@@ -131,11 +133,12 @@ impl Live {
             }
             _ => None,
         };
+        let ticks = Ticks::new(options.pace, probes.cpus());
         let mut live = Self {
             probes,
             records,
             protocol: kernel.protocol,
-            sampler_hz: options.sampler_hz,
+            ticks,
             rings,
             interval: 0,
             started: Instant::now(),
@@ -177,6 +180,7 @@ impl Live {
         }
         self.started = Instant::now();
         self.start_ns = now_ns();
+        self.ticks.begin();
         self.meter.begin(&self.probes, enable_stats(Stats::RunTime).ok());
         // How long the waits that go on had lasted by then is no part of it.
         // The same map is read at the end, where its failure is told.
@@ -194,7 +198,9 @@ impl Live {
 
     /// Hands over the records that have come so far. Never blocks.
     pub fn poll(&mut self, sink: &mut dyn FnMut(Record)) {
-        self.meter.end_statistics(&self.probes, STATISTICS);
+        if self.meter.end_statistics(&self.probes, STATISTICS) {
+            self.keep_pace();
+        }
         self.probes.tell_anomalies();
         std::mem::take(&mut self.held).into_iter().for_each(&mut *sink);
         let interval = self.interval;
@@ -204,6 +210,17 @@ impl Live {
                 Record::Resolved(resolved) if resolved.interval != interval => {}
                 _ => sink(record),
             }
+        }
+    }
+
+    /// Sets the sampler's rate by the price of a tick that was just measured.
+    fn keep_pace(&mut self) {
+        let price = self.meter.price_of(SAMPLER);
+        if let Some(hz) = self.ticks.better_hz(price)
+            // Refused, it ticks as before; the report tells rate and price.
+            && self.probes.set_sampler_hz(hz).is_ok()
+        {
+            self.ticks.changed_to(hz);
         }
     }
 
@@ -321,6 +338,7 @@ impl Live {
         self.poll(sink);
         live_maps::set_phase(&mut self.probes, next)?;
         let duration = self.started.elapsed();
+        let ticks_due = self.ticks.take_due();
         let (start_ns, end_ns) = (self.start_ns, now_ns());
         let open_waits = live_maps::open_waits(&self.probes, end_ns)?;
         let loss_and_cost = self.meter.end(&self.probes);
@@ -351,8 +369,7 @@ impl Live {
         host_counters.add(&std::mem::take(&mut self.carried));
         let (mut loss, cost) = loss_and_cost;
         let cpus = self.probes.cpus();
-        let ticks = duration.as_secs_f64() * f64::from(self.sampler_hz) * f64::from(cpus);
-        loss.ticks_expected = ticks as u64;
+        loss.ticks_expected = ticks_due;
         loss.bad_records = std::mem::take(&mut self.bad_records);
         self.meter.measure(&self.probes, enable_stats(Stats::RunTime).ok());
         Ok(Capture {
@@ -366,7 +383,8 @@ impl Live {
             plan: self.probes.plan(),
             start_ns,
             duration_ns: duration.as_nanos() as u64,
-            sampler_hz: self.sampler_hz,
+            notes: self.notes(),
+            sampler_hz: mean_hz(ticks_due, cpus, duration),
             rings,
             head_watch: self.head_watch.as_ref().map(Watched::told),
             host_counters,
@@ -396,6 +414,17 @@ impl Live {
         }
     }
 
+    /// What the report has to say of threads that the user named.
+    fn notes(&self) -> Vec<String> {
+        let of_none = |tid: &u32| {
+            format!(
+                "thread {tid}, named with --consumer, belongs to no process with a ring that was \
+                 watched: it is counted as a consumer of none"
+            )
+        };
+        self.unplaced.iter().map(of_none).collect()
+    }
+
     /// Whether the spin probes of a ring's owner were listened to by `time_ns`;
     /// `None` if they are not.
     pub(super) fn heard_from(&self, tgid: u32, time_ns: u64) -> Option<bool> {
@@ -414,6 +443,12 @@ impl Watched {
             ended: done.ended.then(|| "the process exited, and its file was let go".to_owned()),
         }
     }
+}
+
+/// Ticks a second and CPU, over an interval in which the rate may have changed.
+fn mean_hz(ticks: u64, cpus: u32, duration: Duration) -> u32 {
+    let seconds = duration.as_secs_f64() * f64::from(cpus.max(1));
+    if seconds > 0.0 { (ticks as f64 / seconds).round() as u32 } else { 0 }
 }
 
 /// Whether the CPU is QEMU's own emulation, whose timings are ratios only.

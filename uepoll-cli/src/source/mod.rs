@@ -9,5 +9,6 @@ mod head_watch;
 pub mod live;
 mod live_maps;
 mod options;
+mod pace;
 mod rings;
 mod spins;

@@ -1,6 +1,8 @@
 //! What the live source is asked for: which rings, how probed, how closely
 //! looked at.
 
+use super::pace::Pace;
+
 /// What is watched, and how closely. Process and thread numbers are those of
 /// the initial pid namespace.
 #[derive(Clone, Debug)]
@@ -13,7 +15,7 @@ pub struct LiveOptions {
     /// How functions are probed.
     pub kind: ProbeKind,
     /// Snapshots a second and CPU.
-    pub sampler_hz: u32,
+    pub pace: Pace,
     /// At least so few positions are sampled: 1 in `2^sample_shift`.
     pub sample_shift: u32,
     /// Also watch the head of the one ring that [`Filter::Ring`] names, as fast

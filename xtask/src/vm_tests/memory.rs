@@ -45,6 +45,8 @@ pub struct Taken {
     pub looks_per_tick: f64,
     /// Length of a run, while it was measured.
     pub sampler_ns: f64,
+    /// Ticks a second and CPU that were asked for, on average.
+    pub asked_hz: u32,
 }
 
 /// Runs the profiler on a host with one busy ring and `idle` others.
@@ -74,6 +76,7 @@ pub fn measure(bench: &Bench, cpus: u32, idle: u32, writes_per_s: u32) -> anyhow
     ensure!(ticks > 0, "the sampler never ran: {}", report["sampler"]);
     let programs = report["cost"]["programs"].as_array().context("no costs")?;
     let sampler = programs.iter().find(|program| program["name"] == "sampler");
+    let asked_hz = report["sampler"]["asked_hz"].as_u64().context("no rate of the sampler")?;
     let sampler_ns = sampler.and_then(|sampler| sampler["ns_per_hit"].as_f64());
     let (maps_bytes, programs_bytes) = locked(&printed.stderr);
     ensure!(maps_bytes > 0 && programs_bytes > 0, "no map or program in {}", printed.stderr);
@@ -85,8 +88,16 @@ pub fn measure(bench: &Bench, cpus: u32, idle: u32, writes_per_s: u32) -> anyhow
         resident_bytes: resident(&printed.stderr).context("no VmRSS")?,
         ticks,
         looks_per_tick: looks as f64 / ticks as f64,
+        asked_hz: u32::try_from(asked_hz)?,
         sampler_ns: sampler_ns.with_context(|| format!("no price of the sampler: {programs:?}"))?,
     })
+}
+
+impl Taken {
+    /// Part of one CPU that the sampler's program took on all CPUs together.
+    pub fn sampler_share(&self) -> f64 {
+        self.sampler_ns * f64::from(self.asked_hz) * f64::from(self.cpus) / 1e9
+    }
 }
 
 /// Bytes of maps and of programs in many `/proc/PID/fdinfo/FD`; each counts

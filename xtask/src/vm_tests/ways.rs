@@ -6,13 +6,14 @@ use serde_json::Value;
 
 use super::report::{
     check_books, check_trust, count, end_profile_after, known, only_ring, profile_by_intervals,
-    profiled, rings, script, start,
+    profiled, rings, script, start, total,
 };
 use super::{Bench, table};
 
 table![
     kprobe_and_fentry_count_the_same_on_the_same_work,
     attached_before_or_after_a_ring_exists_the_figures_are_the_same,
+    attached_before_or_after_a_ring_exists_the_rates_are_the_same,
 ];
 
 /// The ways, as `--probe-kind` and the report call them.
@@ -63,6 +64,57 @@ fn attached_before_or_after_a_ring_exists_the_figures_are_the_same(
         ensure!(before == after, "{way}: figures before {before:?}, after {after:?}");
     }
     Ok(())
+}
+
+/// Rates of the same load at the same time, so that the machine's mood is in
+/// both: one profiler was there before the ring, another came after it, and both
+/// end together.
+fn attached_before_or_after_a_ring_exists_the_rates_are_the_same(
+    bench: &Bench,
+) -> anyhow::Result<()> {
+    let load = start(bench, "load", "ring_load", "0 1000", " ");
+    for way in WAYS {
+        let early = profile_by_intervals(bench, &format!("--probe-kind {way}"));
+        let late = format!(
+            "{uepoll} profile --json --probe-kind {way} >/run/late 2>/run/late.said & late=$!; \
+             intervals=$(wc -l </run/reports); \
+             until [ $(wc -l </run/reports) -ge $((intervals + 12)) ]; \
+             do kill -0 $profiler $late; sleep 0.05; done; \
+             kill -INT $profiler $late; wait $profiler; wait $late; cat /run/reports /run/late\n",
+            uepoll = bench.uepoll().display()
+        );
+        let printed = script(bench, 1, &[early.as_str(), &load, &late].concat())?;
+        let (late, early) = printed.reports.split_last().context("no report")?;
+        // The last intervals of the early one that lie within the late one's run.
+        let late_ns = duration_ns(late)?;
+        let mut covered_ns = 0;
+        let mut within = early.len();
+        while within > 0 && covered_ns + duration_ns(&early[within - 1])? <= late_ns {
+            within -= 1;
+            covered_ns += duration_ns(&early[within])?;
+        }
+        ensure!(covered_ns > late_ns / 2, "{way}: {covered_ns} of {late_ns} ns are compared");
+        let early = &early[within..];
+        early.iter().chain([late]).try_for_each(check_trust)?;
+        let per_s = |count: u64, ns: u64| count as f64 * 1e9 / ns as f64;
+        let arrivals = per_s(count(only_ring(late)?, "arrivals")?, late_ns);
+        ensure!(arrivals > 10.0, "{way}: a load that hardly writes: {arrivals:.1}/s");
+        for figure in ["arrivals", "published", "merged", "consumed", "waits"] {
+            let early = per_s(total(early, figure)?, covered_ns);
+            let late = per_s(count(only_ring(late)?, figure)?, late_ns);
+            // The two run for nearly the same time, not exactly.
+            ensure!(
+                (early - late).abs() <= 0.15 * arrivals,
+                "{way}: {figure} {early:.1}/s attached before, {late:.1}/s after"
+            );
+            println!("  {way}: {figure} {early:.1}/s attached before, {late:.1}/s after");
+        }
+    }
+    Ok(())
+}
+
+fn duration_ns(report: &Value) -> anyhow::Result<u64> {
+    report["duration_ns"].as_u64().with_context(|| format!("no duration in {report}"))
 }
 
 /// The last whole interval of a run that Ctrl-C ended: the one before the last.
