@@ -44,7 +44,7 @@ fn attached_before_or_after_a_ring_exists_the_figures_are_the_same(
     let load = start(bench, "load", "ring_load", "0 1000", " ");
     let end = end_profile_after(3);
     for way in WAYS {
-        let profile = profile_by_intervals(bench, &format!("--probe-kind {way}"));
+        let profile = profile_by_intervals(bench, &format!("-F 199 --probe-kind {way}"));
         let before = script(bench, 1, &[profile.as_str(), &load, &end].concat())?;
         let after = script(bench, 1, &[load.as_str(), &profile, &end].concat())?;
         let (before, after) = (steady(&before.reports)?, steady(&after.reports)?);
@@ -76,11 +76,8 @@ fn attached_before_or_after_a_ring_exists_the_rates_are_the_same(
     for way in WAYS {
         let early = profile_by_intervals(bench, &format!("--probe-kind {way}"));
         let late = format!(
-            "{uepoll} profile --json --probe-kind {way} >/run/late 2>/run/late.said & late=$!; \
-             intervals=$(wc -l </run/reports); \
-             until [ $(wc -l </run/reports) -ge $((intervals + 12)) ]; \
-             do kill -0 $profiler $late; sleep 0.05; done; \
-             kill -INT $profiler $late; wait $profiler; wait $late; cat /run/reports /run/late\n",
+            "{uepoll} profile --json --probe-kind {way} -d 3 >/run/late; \
+             kill -INT $profiler; wait $profiler; cat /run/reports /run/late\n",
             uepoll = bench.uepoll().display()
         );
         let printed = script(bench, 1, &[early.as_str(), &load, &late].concat())?;
