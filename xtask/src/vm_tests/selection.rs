@@ -12,6 +12,7 @@ use super::{Bench, table};
 table![
     rings_are_chosen_by_process_descriptor_name_and_cgroup,
     a_name_chooses_rings_of_processes_that_come_later,
+    a_named_consumer_of_no_ring_is_said_to_be_one,
     intervals_add_up_to_what_the_producers_wrote,
     a_process_in_another_pid_namespace_is_told_by_both_numbers,
     a_command_is_profiled_from_within_a_pid_namespace,
@@ -81,6 +82,25 @@ fn a_name_chooses_rings_of_processes_that_come_later(bench: &Bench) -> anyhow::R
     let rings = rings(last)?;
     ensure!(rings.len() == 2, "{} rings in {last}", rings.len());
     ensure!(rings.iter().all(|ring| ring["owner"]["comm"] == "ring_load"), "{rings:?}");
+    Ok(())
+}
+
+fn a_named_consumer_of_no_ring_is_said_to_be_one(bench: &Bench) -> anyhow::Result<()> {
+    let profiles: String = ["1", "$alpha"]
+        .iter()
+        .map(|tid| {
+            let uepoll = bench.uepoll().display().to_string();
+            format!("{uepoll} profile --json -d 300ms --consumer {tid} -r $alpha:$fd\n")
+        })
+        .collect();
+    let script_text = format!(
+        "{}read -r _ fd </run/alpha; {profiles}",
+        start(bench, "alpha", "ring_load", "0 200", " ")
+    );
+    let reports = script(bench, 1, &script_text)?.reports;
+    let said = |report: &Value| report["notes"].to_string().contains("--consumer");
+    ensure!(said(&reports[0]), "nothing is said of thread 1: {}", reports[0]["notes"]);
+    ensure!(!said(&reports[1]), "its own thread is refused: {}", reports[1]["notes"]);
     Ok(())
 }
 
