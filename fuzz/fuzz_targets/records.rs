@@ -115,6 +115,7 @@ fn capture(input: &mut Input<'_>, interval: u32) -> Capture {
         start_ns: input.long(),
         duration_ns: input.long(),
         sampler_hz: input.int(),
+        unfinished: false,
         notes: Vec::new(),
         rings,
         head_watch: Some(HeadWatch {

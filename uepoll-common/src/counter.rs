@@ -12,6 +12,11 @@ macro_rules! counters {
         impl $name {
             /// All of them, in index order.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Its name, by which files know it: names stay, places may change.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant),)+ }
+            }
         }
 
         #[doc = concat!("Number of [`", stringify!($name), "`] counters.")]

@@ -17,6 +17,12 @@ pub enum RecordKind {
     RingClosed = 3,
     /// [`Snapshot`].
     Snapshot = 4,
+    /// [`Waited`].
+    Waited = 5,
+    /// [`Refused`].
+    Refused = 6,
+    /// [`Worked`].
+    Worked = 7,
 }
 
 /// A sampled position whose consumption has been bracketed.
@@ -49,6 +55,16 @@ pub struct Resolved {
     pub sample_shift: u32,
     /// Number of the interval in which it was published.
     pub interval: u32,
+    /// Thread in whose context it was published: the producer, a worker, or
+    /// whoever was interrupted. In the initial pid namespace.
+    pub waker_tid: u32,
+    /// [`Resolved::BY_WORKER`] or 0.
+    pub flags: u32,
+}
+
+impl Resolved {
+    /// Set in `flags` if polling was offloaded: a worker published it.
+    pub const BY_WORKER: u32 = 1;
 }
 
 /// A ring was seen for the first time, or for the first time with its owner.
@@ -136,6 +152,96 @@ impl Snapshot {
     pub const HEADER_RIGHT: u32 = 1;
 }
 
+/// A wait on a ring returned. Sent where single events are asked for: one in
+/// `2^sample_shift`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// [`RecordKind::Waited`].
+    pub kind: u32,
+    /// The ring.
+    pub ring: RingNumber,
+    /// Thread that waited, in the initial pid namespace.
+    pub tid: u32,
+    /// What it returned: a negative errno, 0 for a time-out.
+    pub result: i32,
+    /// Entry; when it was met, for a thread that was asleep by then.
+    pub entry_ns: u64,
+    /// Return.
+    pub exit_ns: u64,
+    /// Its last wake-up, 0 if it did not sleep or that was not seen.
+    pub woken_ns: u64,
+    /// [`Waited::SLEPT`], [`Waited::MET_ASLEEP`].
+    pub flags: u32,
+    /// One wait in `2^sample_shift` was being sent: it stands for that many.
+    pub sample_shift: u32,
+}
+
+impl Waited {
+    /// Set in `flags` if the thread slept.
+    pub const SLEPT: u32 = 1;
+    /// Set in `flags` if it was asleep when it was met: its entry was earlier.
+    pub const MET_ASLEEP: u32 = 2;
+}
+
+/// An EPOLL_CTL_ADD failed with ENOSPC. Sent where single events are asked for:
+/// one in `2^sample_shift`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// [`RecordKind::Refused`].
+    pub kind: u32,
+    /// The ring.
+    pub ring: RingNumber,
+    /// When the call returned.
+    pub time_ns: u64,
+    /// Thread that called, in the initial pid namespace.
+    pub tid: u32,
+    /// [`Refused::RING_FULL`] or [`Refused::USER_WATCHES`].
+    pub cause: u32,
+    /// One in `2^sample_shift` was being sent.
+    pub sample_shift: u32,
+    /// Not 0 if the cause is the likelier of two, not known.
+    pub likely: u32,
+}
+
+impl Refused {
+    /// The ring had no bit left.
+    pub const RING_FULL: u32 = 1;
+    /// The user's limit of watches (`max_user_watches`).
+    pub const USER_WATCHES: u32 = 2;
+}
+
+/// A worker ran for an item of a ring. Sent where single events are asked for:
+/// one in `2^sample_shift`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Worked {
+    /// [`RecordKind::Worked`].
+    pub kind: u32,
+    /// The ring.
+    pub ring: RingNumber,
+    /// The wake-up that queued it, 0 if it was not seen.
+    pub queued_ns: u64,
+    /// Entry of the work.
+    pub begin_ns: u64,
+    /// Its return.
+    pub end_ns: u64,
+    /// Index of the item.
+    pub item: u32,
+    /// The worker's thread, in the initial pid namespace.
+    pub tid: u32,
+    /// [`Worked::EMPTY`] or 0.
+    pub flags: u32,
+    /// One run in `2^sample_shift` was being sent.
+    pub sample_shift: u32,
+}
+
+impl Worked {
+    /// Set in `flags` if the run called back with no event.
+    pub const EMPTY: u32 = 1;
+}
+
 /// A record, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
@@ -147,9 +253,74 @@ pub enum Record {
     RingClosed(RingClosed),
     /// See [`Snapshot`].
     Snapshot(Snapshot),
+    /// See [`Waited`].
+    Waited(Waited),
+    /// See [`Refused`].
+    Refused(Refused),
+    /// See [`Worked`].
+    Worked(Worked),
 }
 
 impl Record {
+    /// The ring that it is of.
+    pub fn ring(&self) -> RingNumber {
+        match self {
+            Self::Resolved(record) => record.ring,
+            Self::RingSeen(record) => record.ring,
+            Self::RingClosed(record) => record.ring,
+            Self::Snapshot(record) => record.ring,
+            Self::Waited(record) => record.ring,
+            Self::Refused(record) => record.ring,
+            Self::Worked(record) => record.ring,
+        }
+    }
+
+    /// The same as bytes that [`Self::decode`] takes, into `put`, piece by
+    /// piece.
+    pub fn encode(&self, put: &mut dyn FnMut(&[u8])) {
+        let mut words = Put(put);
+        match self {
+            Self::Resolved(r) => {
+                words.u32s(&[r.kind, r.ring, r.position, r.item]);
+                words.u64s(&[r.arrival_ns, r.add_entry_ns, r.add_exit_ns]);
+                words.u64s(&[r.consumed_lo_ns, r.consumed_hi_ns]);
+                words.u32s(&[r.sample_shift, r.interval, r.waker_tid, r.flags]);
+            }
+            Self::RingSeen(r) => {
+                words.u32s(&[r.kind, r.ring]);
+                words.u64s(&[r.time_ns]);
+                words.u32s(&[r.tgid, r.tid, r.fd.cast_unsigned(), r.max_items, r.head, r.tail]);
+                (words.0)(&r.comm);
+                words.u32s(&[r.how, r.reserved]);
+            }
+            Self::RingClosed(r) => {
+                words.u32s(&[r.kind, r.ring]);
+                words.u64s(&[r.time_ns]);
+                words.u32s(&[r.head, r.tail, r.items_used, r.reserved]);
+            }
+            Self::Snapshot(r) => {
+                words.u32s(&[r.kind, r.ring]);
+                words.u64s(&[r.before_ns, r.after_ns]);
+                words.u32s(&[r.head, r.tail, r.flags, r.reserved]);
+            }
+            Self::Waited(r) => {
+                words.u32s(&[r.kind, r.ring, r.tid, r.result.cast_unsigned()]);
+                words.u64s(&[r.entry_ns, r.exit_ns, r.woken_ns]);
+                words.u32s(&[r.flags, r.sample_shift]);
+            }
+            Self::Refused(r) => {
+                words.u32s(&[r.kind, r.ring]);
+                words.u64s(&[r.time_ns]);
+                words.u32s(&[r.tid, r.cause, r.sample_shift, r.likely]);
+            }
+            Self::Worked(r) => {
+                words.u32s(&[r.kind, r.ring]);
+                words.u64s(&[r.queued_ns, r.begin_ns, r.end_ns]);
+                words.u32s(&[r.item, r.tid, r.flags, r.sample_shift]);
+            }
+        }
+    }
+
     /// The record that `bytes` hold; `None` if they hold none: an unknown
     /// kind, or too few bytes for it. More bytes than the kind needs are a
     /// later version's, and are left alone.
@@ -170,6 +341,8 @@ impl Record {
                 consumed_hi_ns: words.u64()?,
                 sample_shift: words.u32()?,
                 interval: words.u32()?,
+                waker_tid: words.u32()?,
+                flags: words.u32()?,
             }));
         }
         if kind == RecordKind::RingSeen as u32 {
@@ -211,7 +384,57 @@ impl Record {
                 reserved: words.u32()?,
             }));
         }
+        if kind == RecordKind::Waited as u32 {
+            return Some(Self::Waited(Waited {
+                kind,
+                ring,
+                tid: words.u32()?,
+                result: words.u32()?.cast_signed(),
+                entry_ns: words.u64()?,
+                exit_ns: words.u64()?,
+                woken_ns: words.u64()?,
+                flags: words.u32()?,
+                sample_shift: words.u32()?,
+            }));
+        }
+        if kind == RecordKind::Refused as u32 {
+            return Some(Self::Refused(Refused {
+                kind,
+                ring,
+                time_ns: words.u64()?,
+                tid: words.u32()?,
+                cause: words.u32()?,
+                sample_shift: words.u32()?,
+                likely: words.u32()?,
+            }));
+        }
+        if kind == RecordKind::Worked as u32 {
+            return Some(Self::Worked(Worked {
+                kind,
+                ring,
+                queued_ns: words.u64()?,
+                begin_ns: words.u64()?,
+                end_ns: words.u64()?,
+                item: words.u32()?,
+                tid: words.u32()?,
+                flags: words.u32()?,
+                sample_shift: words.u32()?,
+            }));
+        }
         None
+    }
+}
+
+/// Where a record's bytes go, in the machine's own byte order.
+struct Put<'a>(&'a mut dyn FnMut(&[u8]));
+
+impl Put<'_> {
+    fn u32s(&mut self, words: &[u32]) {
+        words.iter().for_each(|word| (self.0)(&word.to_ne_bytes()));
+    }
+
+    fn u64s(&mut self, words: &[u64]) {
+        words.iter().for_each(|word| (self.0)(&word.to_ne_bytes()));
     }
 }
 
@@ -269,6 +492,9 @@ mod tests {
     #[test]
     fn every_kind_needs_all_its_bytes_and_no_more() {
         let sizes = [
+            (RecordKind::Waited, size_of::<Waited>()),
+            (RecordKind::Refused, size_of::<Refused>()),
+            (RecordKind::Worked, size_of::<Worked>()),
             (RecordKind::Resolved, size_of::<Resolved>()),
             (RecordKind::RingSeen, size_of::<RingSeen>()),
             (RecordKind::RingClosed, size_of::<RingClosed>()),
@@ -277,7 +503,10 @@ mod tests {
         for (kind, size) in sizes {
             let mut bytes = vec![0xffu8; size];
             bytes[..4].copy_from_slice(&(kind as u32).to_ne_bytes());
-            assert!(Record::decode(&bytes).is_some(), "{kind:?}");
+            let record = Record::decode(&bytes).expect("whole");
+            let mut again = Vec::new();
+            record.encode(&mut |piece| again.extend_from_slice(piece));
+            assert_eq!(again, bytes, "{kind:?}");
             for cut in 0..size {
                 assert_eq!(Record::decode(&bytes[..cut]), None, "{kind:?} cut to {cut}");
             }
@@ -288,7 +517,7 @@ mod tests {
 
     #[test]
     fn an_unknown_kind_is_no_record() {
-        for kind in [0u32, 5, u32::MAX] {
+        for kind in [0u32, 8, u32::MAX] {
             let mut bytes = kind.to_ne_bytes().to_vec();
             bytes.resize(256, 0);
             assert_eq!(Record::decode(&bytes), None);

@@ -171,13 +171,16 @@ pub struct Pending {
     pub add_exit_ns: u64,
     /// See [`crate::record::Resolved`].
     pub interval: u32,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// Thread in whose context it was published; [`Self::BY_WORKER`] is set if
+    /// that is a worker.
+    pub waker: u32,
     /// Consumed no earlier, as far as snapshots have shown.
     pub lo_ns: u64,
 }
 
 impl Pending {
+    /// Set in `waker` beside the thread's number, which is below 2^22.
+    pub const BY_WORKER: u32 = 1 << 31;
     /// The place is free.
     pub const STATE_FREE: u32 = 0;
     /// It is being filled.

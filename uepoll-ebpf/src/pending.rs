@@ -32,6 +32,8 @@ pub struct Sample {
     pub add_exit_ns: u64,
     /// The interval in which it was published.
     pub interval: u32,
+    /// See [`Pending`].
+    pub waker: u32,
 }
 
 /// Counts what became of a sample, in the interval in which it was published.
@@ -87,6 +89,8 @@ fn send(ring: u32, sample: &Sample, lo_ns: u64, hi_ns: u64) {
         consumed_hi_ns: hi_ns,
         sample_shift: sample.sample_shift,
         interval: sample.interval,
+        waker_tid: sample.waker & !Pending::BY_WORKER,
+        flags: if sample.waker & Pending::BY_WORKER != 0 { Resolved::BY_WORKER } else { 0 },
     });
     entry.submit(NO_WAKEUP);
 }
@@ -138,6 +142,7 @@ pub fn resolve(ring: u32, head: u32, before_ns: u64, after_ns: u64) {
                     add_entry_ns: (*place).add_entry_ns,
                     add_exit_ns: (*place).add_exit_ns,
                     interval: (*place).interval,
+                    waker: (*place).waker,
                 }
             };
             send(ring, &sample, lo_ns, after_ns);
@@ -206,6 +211,7 @@ pub fn offer(ring: u32, sample: &Sample, head: u32, after_ns: u64) {
         (*place).add_entry_ns = sample.add_entry_ns;
         (*place).add_exit_ns = sample.add_exit_ns;
         (*place).interval = sample.interval;
+        (*place).waker = sample.waker;
     }
     // SAFETY: map memory, from `place`.
     store(unsafe { &raw mut (*place).lo_ns }, sample.add_exit_ns);

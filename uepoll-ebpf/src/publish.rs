@@ -3,13 +3,13 @@
 
 use uepoll_common::abi::MAX_ITEMS;
 use uepoll_common::counter::{RING_COUNTERS, RingCounter, RingHistogram};
-use uepoll_common::state::{ACTIVE_RINGS, RingState};
+use uepoll_common::state::{ACTIVE_RINGS, Pending, RingState};
 
 use crate::atomic::{add, load, store};
 use crate::fields::{self, Way};
 use crate::frames::{AddFrame, CpuFrames, Origin};
 use crate::pending::{self, Sample};
-use crate::{maps, ring, snapshot};
+use crate::{life, maps, ring, snapshot};
 
 /// Length of the window in which sampled positions are held to their budget.
 const WINDOW_NS: u64 = 100_000_000;
@@ -99,8 +99,16 @@ pub fn published<W: Way>(
         add_entry_ns: frame.entry_ns,
         add_exit_ns: exit_ns,
         interval,
+        waker: waker_of(frame),
     };
     pending::offer(ring, &sample, seen.head, seen.after_ns);
+}
+
+/// The thread in whose context an add was made, and whether it is a worker.
+#[inline(always)]
+fn waker_of(frame: &AddFrame) -> u32 {
+    let by_worker = frame.origin == Origin::Worker as u32;
+    life::thread() as u32 & !Pending::BY_WORKER | if by_worker { Pending::BY_WORKER } else { 0 }
 }
 
 /// How many slots are looked into for an item.

@@ -46,6 +46,8 @@ fn resolved(n: u64) -> Record {
         consumed_hi_ns: add_ns + residency_ns + residency_ns / 4,
         sample_shift: 4,
         interval: 0,
+        waker_tid: 0,
+        flags: 0,
     })
 }
 

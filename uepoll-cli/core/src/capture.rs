@@ -273,6 +273,8 @@ pub struct Capture {
     pub duration_ns: u64,
     /// Snapshots a second and CPU asked of the sampler, on average.
     pub sampler_hz: u32,
+    /// Read while it goes on, from counters that move: a checkpoint.
+    pub unfinished: bool,
     /// What is to be said of this interval (the process ended, …).
     pub notes: Vec<String>,
     /// Rings, in the order in which they were met.

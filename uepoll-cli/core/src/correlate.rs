@@ -144,6 +144,9 @@ impl Correlator {
                     ring.push_seen(seen);
                 }
             }
+            // Single events for whoever wants to see them: all of their kind
+            // are counted by the kernel side.
+            Record::Waited(_) | Record::Refused(_) | Record::Worked(_) => {}
         }
     }
 

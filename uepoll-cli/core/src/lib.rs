@@ -12,4 +12,5 @@ pub mod reference;
 pub mod render;
 pub mod report;
 pub mod residency;
+pub mod run;
 pub mod timeline;

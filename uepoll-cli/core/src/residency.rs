@@ -286,6 +286,8 @@ mod tests {
             consumed_hi_ns: consumed.1,
             sample_shift: 0,
             interval: 0,
+            waker_tid: 0,
+            flags: 0,
         }
     }
 

@@ -199,6 +199,8 @@ fn a_thousand(wrong: u64, sample_shift: u32) -> Correlated {
             consumed_hi_ns: add_ns + 1000 + n % 2 * 200,
             sample_shift,
             interval: 0,
+            waker_tid: 0,
+            flags: 0,
         }));
     }
     correlator.finish()
@@ -273,6 +275,8 @@ fn the_mean_of_the_population_lies_within_the_bounds_of_its_samples() {
                     consumed_hi_ns: add_ns + truth_ns,
                     sample_shift: 4,
                     interval: 0,
+                    waker_tid: 0,
+                    flags: 0,
                 }));
             }
         }
@@ -306,6 +310,8 @@ fn percentiles_hold_when_the_rate_of_sampling_falls_on_the_way() {
                 consumed_hi_ns: add_ns + truth_ns,
                 sample_shift: shift,
                 interval: 0,
+                waker_tid: 0,
+                flags: 0,
             }));
         }
     }

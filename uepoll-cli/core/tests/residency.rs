@@ -101,6 +101,8 @@ fn records_of(schedule: &Schedule, shift: u32) -> Vec<Resolved> {
         consumed_hi_ns: hi,
         sample_shift: shift,
         interval: 0,
+        waker_tid: 0,
+        flags: 0,
     };
     let mut next = schedule.truths.iter().peekable();
     for (before_ns, read_ns, after_ns) in &schedule.looks {
@@ -154,6 +156,8 @@ fn high_percentiles_of_many_samples_hold_their_truth_and_stay_narrow() {
             consumed_hi_ns: add_ns + truth_ns + truth_ns / 8,
             sample_shift: 5,
             interval: 0,
+            waker_tid: 0,
+            flags: 0,
         }));
         truths.push(truth_ns);
     }
@@ -233,8 +237,7 @@ proptest! {
             correlator.push(&Record::Resolved(Resolved {
                 kind: 1, ring: (f % 3) as u32, position: f as u32, item: 0, arrival_ns: a,
                 add_entry_ns: b, add_exit_ns: c, consumed_lo_ns: d, consumed_hi_ns: e,
-                sample_shift: if f % 2 == 0 { shift } else { 3 }, interval: 0,
-            }));
+                sample_shift: if f % 2 == 0 { shift } else { 3 }, interval: 0, waker_tid: 0, flags: 0 }));
             correlator.push(&Record::Snapshot(uepoll_common::record::Snapshot {
                 kind: 4, ring: (f % 3) as u32, before_ns: a, after_ns: b, head: c as u32,
                 tail: d as u32, flags: (e % 2) as u32, reserved: 0,

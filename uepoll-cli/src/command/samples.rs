@@ -119,6 +119,8 @@ mod tests {
             consumed_hi_ns: 0,
             sample_shift: 4,
             interval: 5,
+            waker_tid: 0,
+            flags: 0,
         })
     }
 

@@ -83,6 +83,8 @@ fn leftover(ring: RingNumber, state: &RingState, place: &Pending) -> Resolved {
         consumed_hi_ns: hi_ns,
         sample_shift: place.sample_shift,
         interval: place.interval,
+        waker_tid: place.waker & !Pending::BY_WORKER,
+        flags: if place.waker & Pending::BY_WORKER != 0 { Resolved::BY_WORKER } else { 0 },
     }
 }
 

@@ -12,7 +12,9 @@ use aya::maps::{MapData, RingBuf};
 use aya::sys::{Stats, enable_stats};
 use rustix::time::{ClockId, clock_gettime};
 use uepoll_common::counter::HostCounter;
-use uepoll_common::record::{Record, Resolved, RingNumber};
+use uepoll_common::record::{
+    Record, Refused, Resolved, RingClosed, RingNumber, RingSeen, Snapshot, Waited, Worked,
+};
 use uepoll_common::state::{Phase, PhaseWord, RINGS};
 use uepoll_core::capture::{Capture, Host, HostCounters, Protocol};
 use uepoll_core::residency::narrow;
@@ -383,6 +385,7 @@ impl Live {
             plan: self.probes.plan(),
             start_ns,
             duration_ns: duration.as_nanos() as u64,
+            unfinished: false,
             notes: self.notes(),
             sampler_hz: mean_hz(ticks_due, cpus, duration),
             rings,
@@ -402,9 +405,14 @@ impl Live {
                 Record::Resolved(resolved) => {
                     (resolved.interval == self.interval, resolved.interval == next)
                 }
-                Record::RingSeen(seen) => (seen.time_ns < end_ns, seen.time_ns >= end_ns),
-                Record::RingClosed(closed) => (closed.time_ns < end_ns, closed.time_ns >= end_ns),
-                Record::Snapshot(seen) => (seen.before_ns < end_ns, seen.before_ns >= end_ns),
+                Record::RingSeen(RingSeen { time_ns, .. })
+                | Record::RingClosed(RingClosed { time_ns, .. })
+                | Record::Snapshot(Snapshot { before_ns: time_ns, .. })
+                | Record::Waited(Waited { exit_ns: time_ns, .. })
+                | Record::Refused(Refused { time_ns, .. })
+                | Record::Worked(Worked { end_ns: time_ns, .. }) => {
+                    (*time_ns < end_ns, *time_ns >= end_ns)
+                }
             };
             if of_this {
                 sink(record);

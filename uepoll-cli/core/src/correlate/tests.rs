@@ -77,6 +77,8 @@ fn resolved(position: u32, interval: u32) -> Record {
         consumed_hi_ns: 190,
         sample_shift: 0,
         interval,
+        waker_tid: 0,
+        flags: 0,
     })
 }
 

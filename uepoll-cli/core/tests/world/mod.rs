@@ -312,5 +312,7 @@ fn resolved(position: u32, truth: &Truth, shift: u32, interval: u32) -> Resolved
         consumed_hi_ns: 0,
         sample_shift: shift,
         interval,
+        waker_tid: 0,
+        flags: 0,
     }
 }
