@@ -13,4 +13,5 @@ pub mod render;
 pub mod report;
 pub mod residency;
 pub mod run;
+pub mod since;
 pub mod timeline;

@@ -8,6 +8,7 @@ use uepoll_common::record::Record;
 use crate::capture::Capture;
 use crate::correlate::{Correlated, Correlator};
 use crate::report::Report;
+use crate::since::since;
 
 /// What is known of a run before its first interval.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,11 +46,26 @@ pub struct Told {
 }
 
 impl Told {
-    /// Of an interval that has ended, whose records `correlator` has taken.
-    pub fn of_interval(capture: Capture, correlator: &mut Correlator) -> Self {
+    /// Of an interval that has ended, whose records `correlator` has taken; with
+    /// its number, if its run has several.
+    pub fn of_interval(capture: Capture, correlator: &mut Correlator, by_intervals: bool) -> Self {
         let correlated = correlator.roll(capture.interval);
-        let report = Report::build(&capture, &correlated);
+        let mut report = Report::build(&capture, &correlated);
+        // People count from 1.
+        report.interval = by_intervals.then(|| capture.interval.saturating_add(1));
         Self { capture, correlated, report }
+    }
+
+    /// Of what lies between two checkpoints of an interval, with the records
+    /// that came between; from its beginning, without an earlier one.
+    pub fn of_frame(earlier: Option<&Capture>, later: &Capture, records: &[Record]) -> Self {
+        let capture = match earlier {
+            Some(earlier) => since(earlier, later),
+            None => later.clone(),
+        };
+        let mut correlator = Correlator::default();
+        records.iter().for_each(|record| correlator.push(record));
+        Self::of_interval(capture, &mut correlator, false)
     }
 }
 

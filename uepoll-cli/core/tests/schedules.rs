@@ -156,7 +156,7 @@ proptest! {
                     let ring = ring(due(interval) as u64, lost[interval as usize]);
                     let nothing = Default::default();
                     let told_ring = told.rings.get(&0).unwrap_or(&nothing);
-                    let samples = balance(&ring, told_ring, &[]).pop().expect("the last one");
+                    let samples = balance(&ring, told_ring, &[], false).pop().expect("the last one");
                     prop_assert_eq!(&samples.balance, &Balance::Balanced, "{}", samples);
                     prop_assert!(world.consumers == 2 || told_ring.anomalies.total() == 0);
                     over += told.of_other_intervals;

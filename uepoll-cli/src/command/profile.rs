@@ -11,13 +11,15 @@ use std::time::Duration;
 use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use uepoll_core::capture::Capture;
 use uepoll_core::render::{json, text};
 use uepoll_core::report::Report;
+use uepoll_core::run::Told;
 
 use super::child::{self, Held};
 use super::select::Selection;
 use super::target::host_pid_of;
-use super::watch::{self, Ended, Interval, Until};
+use super::watch::{self, Ended, Until, Witness};
 use crate::exit::{self, CannotRun, Interrupted, Usage};
 use crate::options::WatchOptions;
 use crate::output::{self, Reader};
@@ -94,7 +96,7 @@ fn watch(options: &WatchOptions) -> anyhow::Result<u8> {
     if let Some(target) = &target {
         printer.pid = Some(target.pid);
     }
-    watch::watch(live, until, &mut |interval| printer.print(interval))?;
+    watch::watch(live, until, vec![&mut printer])?;
     Ok(if printer.untrustworthy { exit::UNTRUSTWORTHY } else { exit::FINE })
 }
 
@@ -112,9 +114,7 @@ fn watch_command(options: &WatchOptions, words: &[OsString]) -> anyhow::Result<u
     }
     let mut printer = Printer::new(options, Vec::new());
     printer.beside_command = true;
-    let status = watch::watch_command(live, held, options.interval, &mut |interval| {
-        printer.print(interval)
-    })?;
+    let status = watch::watch_command(live, held, options.interval, vec![&mut printer])?;
     if printer.untrustworthy {
         return Ok(exit::OURS_BESIDE_COMMAND);
     }
@@ -163,37 +163,44 @@ impl<'a> Printer<'a> {
     fn new(options: &'a WatchOptions, notes: Vec<String>) -> Self {
         Self { options, notes, pid: None, beside_command: false, untrustworthy: false }
     }
+}
 
-    fn print(&mut self, interval: Interval) -> anyhow::Result<Reader> {
-        let first = interval.number == 0;
-        let Interval { mut report, number, start, ended } = interval;
-        // People count from 1.
-        report.interval = self.options.interval.map(|_| number.saturating_add(1));
-        if first {
-            report.notes.append(&mut self.notes);
-        }
+impl Witness for Printer<'_> {
+    fn notes(
+        &mut self,
+        capture: &Capture,
+        since_first: Duration,
+        ended: Option<Ended>,
+    ) -> Vec<String> {
+        // What is said of the choice is said once.
+        let mut notes = std::mem::take(&mut self.notes);
         if let (Some(pid), Some(Ended::TargetGone)) = (self.pid, ended) {
-            let lived = start + Duration::from_nanos(report.duration_ns);
-            report.notes.push(format!("process {pid} ended after {:.1} s", lived.as_secs_f64()));
+            let lived = since_first + Duration::from_nanos(capture.duration_ns);
+            notes.push(format!("process {pid} ended after {:.1} s", lived.as_secs_f64()));
         }
+        notes
+    }
+
+    fn interval(&mut self, told: &Told) -> anyhow::Result<Reader> {
+        let report = &told.report;
         if self.options.strict && !report.trustworthy() {
             self.untrustworthy = true;
             if self.beside_command {
-                tell_untrustworthy(&report);
+                tell_untrustworthy(report);
             }
         }
         if self.options.json {
             let text = match self.options.interval {
-                Some(_) => json::render_line(&report),
-                None => json::render(&report),
+                Some(_) => json::render_line(report),
+                None => json::render(report),
             };
             return output::print("report", &text);
         }
         // One report after the other is told from its neighbours.
-        let mut text = String::from(if first { "" } else { "\n" });
+        let mut text = String::from(if told.capture.interval == 0 { "" } else { "\n" });
         let text_options =
             text::TextOptions { charset: output::charset(), verbose: self.options.verbose };
-        text.push_str(&text::render(&report, text_options));
+        text.push_str(&text::render(report, text_options));
         output::print_report(&text, self.options.color)
     }
 }

@@ -1,5 +1,5 @@
 //! Watching: drains the source until it is over, ends its intervals, hands each
-//! to be printed. Who is watched is `select`'s, what is attached `source`'s.
+//! to whoever prints or keeps it. Who is watched is `select`'s, what is attached `source`'s.
 
 use std::io;
 use std::process::ExitStatus;
@@ -11,8 +11,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use uepoll_common::record::Record;
 use uepoll_core::capture::Capture;
-use uepoll_core::correlate::{Correlated, Correlator};
-use uepoll_core::report::Report;
+use uepoll_core::correlate::Correlator;
+use uepoll_core::run::Told;
 
 use super::child::Held;
 use super::samples::Samples;
@@ -20,23 +20,54 @@ use super::target::Target;
 use crate::output::Reader;
 use crate::source::live::Live;
 
+/// How often those who want it are told how far an interval has come.
+const CHECKPOINT: Duration = Duration::from_secs(1);
+
 /// How often the ring buffer is drained, and the process looked after.
 const TICK: Duration = Duration::from_millis(50);
 
-/// What is printed of one interval.
-pub struct Interval {
-    /// Its figures.
-    pub report: Report,
-    /// Its number, from 0.
-    pub number: u32,
-    /// Its start, after that of the first.
-    pub start: Duration,
-    /// Why it is the last, if it is.
-    pub ended: Option<Ended>,
+/// Who is told what is watched, as it comes.
+pub trait Witness {
+    /// A record.
+    fn record(&mut self, _record: &Record) {}
+
+    /// Whether it wants [`Self::checkpoint`].
+    fn wants_checkpoints(&self) -> bool {
+        false
+    }
+
+    /// What was counted in the interval so far, about once a second.
+    fn checkpoint(&mut self, _so_far: &Capture) {}
+
+    /// What its report is to say of an interval that began `since_first` after
+    /// the first, and why it is the last, if it is.
+    fn notes(
+        &mut self,
+        _capture: &Capture,
+        _since_first: Duration,
+        _ended: Option<Ended>,
+    ) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// An interval that has ended. Whether anybody still listens.
+    ///
+    /// # Errors
+    /// If it cannot be told, and that is no reason to go on.
+    fn interval(&mut self, told: &Told) -> anyhow::Result<Reader>;
+
+    /// Nothing more comes.
+    ///
+    /// # Errors
+    /// What has failed until now and was kept for the end, so that no figure was
+    /// lost for it.
+    fn finish(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
 }
 
-/// Who prints an interval.
-pub type Sink<'a> = &'a mut dyn FnMut(Interval) -> anyhow::Result<Reader>;
+/// Everybody who is told.
+pub type Witnesses<'a> = Vec<&'a mut dyn Witness>;
 
 /// Why watching ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +93,13 @@ pub struct Until<'a> {
     pub interval: Option<Duration>,
 }
 
-/// Watches until it is over, and prints each interval. Signals are taken from
+/// Watches until it is over, and tells each interval. Signals are taken from
 /// here on: until now Ctrl-C simply ends everything.
 ///
 /// # Errors
 /// If what was counted cannot be read, or printed, or samples not written.
-pub fn watch(live: Live, until: Until<'_>, print: Sink<'_>) -> anyhow::Result<()> {
-    let mut watched = Watched::new(live, print)?;
+pub fn watch(live: Live, until: Until<'_>, witnesses: Witnesses<'_>) -> anyhow::Result<()> {
+    let mut watched = Watched::new(live, witnesses, until.interval)?;
     let ended = runtime()?.block_on(async {
         let signals = Signals::take()?;
         watched.until_over(signals, until, None).await
@@ -76,7 +107,7 @@ pub fn watch(live: Live, until: Until<'_>, print: Sink<'_>) -> anyhow::Result<()
     watched.finish(ended.1)
 }
 
-/// Releases a command, watches until it ends, and prints each interval. The
+/// Releases a command, watches until it ends, and tells each interval. The
 /// status that it left.
 ///
 /// # Errors
@@ -85,9 +116,9 @@ pub fn watch_command(
     live: Live,
     held: Held,
     interval: Option<Duration>,
-    print: Sink<'_>,
+    witnesses: Witnesses<'_>,
 ) -> anyhow::Result<ExitStatus> {
-    let mut watched = Watched::new(live, print)?;
+    let mut watched = Watched::new(live, witnesses, interval)?;
     let (status, ended) = runtime()?.block_on(async {
         let signals = Signals::take()?;
         // What passed since attaching is no part of the command's figures.
@@ -120,19 +151,25 @@ struct Watched<'a> {
     live: Live,
     correlator: Correlator,
     samples: Option<Samples>,
-    print: Sink<'a>,
+    witnesses: Witnesses<'a>,
+    by_intervals: bool,
     reader: Reader,
     /// Start of the first interval.
     first_ns: Option<u64>,
 }
 
 impl<'a> Watched<'a> {
-    fn new(live: Live, print: Sink<'a>) -> anyhow::Result<Self> {
+    fn new(
+        live: Live,
+        witnesses: Witnesses<'a>,
+        interval: Option<Duration>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             live,
             correlator: Correlator::default(),
             samples: Samples::from_environment()?,
-            print,
+            witnesses,
+            by_intervals: interval.is_some(),
             reader: Reader::There,
             first_ns: None,
         })
@@ -155,6 +192,8 @@ impl<'a> Watched<'a> {
         // with it.
         let over = tokio::time::sleep_until(far(started, until.duration));
         tokio::pin!(over);
+        let wants_checkpoints = self.witnesses.iter().any(|witness| witness.wants_checkpoints());
+        let mut checkpoint = interval_timer(started, CHECKPOINT);
         let mut interrupted = false;
         loop {
             tokio::select! {
@@ -179,6 +218,7 @@ impl<'a> Watched<'a> {
                         return Ok((None, Ended::ReaderGone));
                     }
                 }
+                _ = checkpoint.tick(), if wants_checkpoints => self.checkpoint()?,
                 _ = tick.tick() => {
                     let (live, mut keep) = self.parts();
                     live.poll(&mut keep);
@@ -191,9 +231,19 @@ impl<'a> Watched<'a> {
     }
 
     /// The source, and where its records go.
-    fn parts(&mut self) -> (&mut Live, impl FnMut(Record)) {
-        let Self { live, correlator, samples, .. } = self;
-        (live, keep(correlator, samples.as_mut()))
+    fn parts<'b>(&'b mut self) -> (&'b mut Live, impl FnMut(Record) + use<'a, 'b>) {
+        let Self { live, correlator, samples, witnesses, .. } = self;
+        (live, keep(correlator, samples.as_mut(), witnesses))
+    }
+
+    /// Tells how far the interval has come.
+    fn checkpoint(&mut self) -> anyhow::Result<()> {
+        let (live, mut keep) = self.parts();
+        live.poll(&mut keep);
+        drop(keep);
+        let so_far = self.live.peek().context("cannot read what was counted so far")?;
+        self.witnesses.iter_mut().for_each(|witness| witness.checkpoint(&so_far));
+        Ok(())
     }
 
     /// Ends the interval and begins the next.
@@ -202,65 +252,74 @@ impl<'a> Watched<'a> {
         let capture = live.roll(&mut keep);
         drop(keep);
         let capture = capture.context("cannot read what was counted in this interval")?;
-        let told = self.correlator.roll(capture.interval);
-        self.tell(&capture, &told, None)
+        self.first_ns.get_or_insert(capture.start_ns);
+        if self.reader == Reader::Gone {
+            // Of a command that goes on without a reader.
+            self.correlator.roll(capture.interval);
+            return Ok(());
+        }
+        let Self { witnesses, correlator, by_intervals, first_ns, .. } = self;
+        self.reader = tell(witnesses, capture, correlator, (*by_intervals, *first_ns), None)?;
+        Ok(())
     }
 
     /// Ends the last interval.
-    fn finish(mut self, ended: Ended) -> anyhow::Result<()> {
-        let mut correlator = std::mem::take(&mut self.correlator);
-        let Self { live, mut samples, print, reader, first_ns, .. } = self;
+    fn finish(self, ended: Ended) -> anyhow::Result<()> {
+        let Self { live, mut correlator, mut samples, mut witnesses, .. } = self;
         let capture = live
-            .finish(&mut keep(&mut correlator, samples.as_mut()))
+            .finish(&mut keep(&mut correlator, samples.as_mut(), &mut witnesses))
             .context("cannot read what was counted")?;
-        if reader == Reader::There {
-            let told = correlator.roll(capture.interval);
-            print(interval_of(&capture, &told, first_ns, Some(ended)))?;
+        if self.reader == Reader::There {
+            let of_run = (self.by_intervals, self.first_ns);
+            tell(&mut witnesses, capture, &mut correlator, of_run, Some(ended))?;
         }
         // Last, so that a full disk costs no figures.
-        samples.map_or(Ok(()), Samples::finish)
-    }
-
-    fn tell(
-        &mut self,
-        capture: &Capture,
-        told: &Correlated,
-        ended: Option<Ended>,
-    ) -> anyhow::Result<()> {
-        let interval = interval_of(capture, told, self.first_ns, ended);
-        self.first_ns.get_or_insert(capture.start_ns);
-        if self.reader == Reader::There {
-            self.reader = (self.print)(interval)?;
+        for witness in witnesses {
+            witness.finish()?;
         }
-        Ok(())
+        samples.map_or(Ok(()), Samples::finish)
     }
 }
 
+/// Tells everybody of an interval that has ended. Gone, if nobody is left.
+fn tell(
+    witnesses: &mut Witnesses<'_>,
+    mut capture: Capture,
+    correlator: &mut Correlator,
+    (by_intervals, first_ns): (bool, Option<u64>),
+    ended: Option<Ended>,
+) -> anyhow::Result<Reader> {
+    let since_first = capture.start_ns.saturating_sub(first_ns.unwrap_or(capture.start_ns));
+    for witness in witnesses.iter_mut() {
+        let notes = witness.notes(&capture, Duration::from_nanos(since_first), ended);
+        capture.notes.extend(notes);
+    }
+    let told = Told::of_interval(capture, correlator, by_intervals);
+    let mut failed = None;
+    // Those to whom nobody listens any more are told no more.
+    witnesses.retain_mut(|witness| match witness.interval(&told) {
+        Ok(reader) => reader == Reader::There,
+        Err(error) => {
+            failed.get_or_insert(error);
+            true
+        }
+    });
+    let reader = if witnesses.is_empty() { Reader::Gone } else { Reader::There };
+    failed.map_or(Ok(reader), Err)
+}
+
 /// Puts a record where it belongs.
-fn keep<'a>(
+fn keep<'a, 'w>(
     correlator: &'a mut Correlator,
     mut samples: Option<&'a mut Samples>,
-) -> impl FnMut(Record) + 'a {
+    witnesses: &'a mut Witnesses<'w>,
+) -> impl FnMut(Record) + use<'a, 'w> {
     move |record| {
         correlator.push(&record);
         if let Some(samples) = samples.as_deref_mut() {
             samples.push(&record);
         }
-    }
-}
-
-fn interval_of(
-    capture: &Capture,
-    told: &Correlated,
-    first_ns: Option<u64>,
-    ended: Option<Ended>,
-) -> Interval {
-    let since_first = capture.start_ns.saturating_sub(first_ns.unwrap_or(capture.start_ns));
-    Interval {
-        report: Report::build(capture, told),
-        number: capture.interval,
-        start: Duration::from_nanos(since_first),
-        ended,
+        witnesses.iter_mut().for_each(|witness| witness.record(&record));
     }
 }
 

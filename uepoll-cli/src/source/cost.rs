@@ -95,28 +95,33 @@ impl Meter {
     /// records are for the caller to fill in.
     pub fn end(&mut self, probes: &Probes) -> (Loss, Cost) {
         self.end_statistics(probes, Duration::ZERO);
-        let Price { on, programs } = std::mem::take(&mut self.price);
-        let program = |(name, figures): (&str, ProgramFigures)| ProgramCost {
-            name: name.to_owned(),
+        let told = self.peek(probes);
+        self.price = Price::default();
+        self.own_cpu_ns = own_cpu_ns();
+        self.recursion_misses = recursion_misses(&figures(probes));
+        self.probe_misses = probes.probe_misses();
+        told
+    }
+
+    /// The same of an interval that goes on.
+    pub fn peek(&self, probes: &Probes) -> (Loss, Cost) {
+        let program = |(name, figures): (&&str, &ProgramFigures)| ProgramCost {
+            name: (*name).to_owned(),
             run_time_ns: figures.run_time_ns,
             hits: figures.hits,
         };
-        let own_cpu_ns = own_cpu_ns();
         let cost = Cost {
-            own_cpu_ns: own_cpu_ns.saturating_sub(self.own_cpu_ns),
-            programs: programs.into_iter().map(program).collect(),
-            statistics_on_ns: on.as_nanos() as u64,
+            own_cpu_ns: own_cpu_ns().saturating_sub(self.own_cpu_ns),
+            programs: self.price.programs.iter().map(program).collect(),
+            statistics_on_ns: self.price.on.as_nanos() as u64,
         };
-        let recursion_misses = recursion_misses(&figures(probes));
-        let probe_misses = probes.probe_misses();
         let before = self.probe_misses.unwrap_or(0);
         let loss = Loss {
-            recursion_misses: recursion_misses.saturating_sub(self.recursion_misses),
-            probe_misses: probe_misses.map(|now| now.saturating_sub(before)),
+            recursion_misses: recursion_misses(&figures(probes))
+                .saturating_sub(self.recursion_misses),
+            probe_misses: probes.probe_misses().map(|now| now.saturating_sub(before)),
             ..Loss::default()
         };
-        (self.own_cpu_ns, self.recursion_misses) = (own_cpu_ns, recursion_misses);
-        self.probe_misses = probe_misses;
         (loss, cost)
     }
 }

@@ -186,7 +186,17 @@ impl HeadWatch {
         self.shared.get(position)
     }
 
-    /// What was done since this was last asked.
+    /// What was done since it was last taken.
+    pub fn done(&self) -> Done {
+        Done {
+            reads: self.shared.reads.load(Ordering::Relaxed),
+            watched_ns: self.shared.watched_ns.load(Ordering::Relaxed),
+            longest_gap_ns: self.shared.longest_gap_ns.load(Ordering::Relaxed),
+            ended: self.shared.ended.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The same, and it begins anew.
     pub fn take_done(&self) -> Done {
         Done {
             reads: self.shared.reads.swap(0, Ordering::Relaxed),

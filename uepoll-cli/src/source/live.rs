@@ -16,14 +16,14 @@ use uepoll_common::record::{
     Record, Refused, Resolved, RingClosed, RingNumber, RingSeen, Snapshot, Waited, Worked,
 };
 use uepoll_common::state::{Phase, PhaseWord, RINGS};
-use uepoll_core::capture::{Capture, Host, HostCounters, Protocol};
+use uepoll_core::capture::{Capture, Cost, Host, HostCounters, Loss, Protocol, RingCapture};
 use uepoll_core::residency::narrow;
 
 use super::attach::Kernel;
 use super::boundary::HeadAndTail;
 use super::cost::Meter;
 use super::existing::{self, Holders, Sleepers};
-use super::head_watch::HeadWatch;
+use super::head_watch::{Done, HeadWatch};
 use super::live_maps::{self, Bank};
 use super::pace::Ticks;
 use super::spins::Spins;
@@ -322,6 +322,25 @@ impl Live {
         Ok(capture)
     }
 
+    /// What was counted in this interval so far, while it goes on.
+    ///
+    /// # Errors
+    /// If a map cannot be read.
+    pub fn peek(&mut self) -> Result<Capture, FinishError> {
+        let (start_ns, now_ns) = (self.start_ns, now_ns());
+        let duration = self.started.elapsed();
+        let open_waits = live_maps::open_waits(&self.probes, now_ns)?;
+        let rings = self.peek_rings((start_ns, now_ns), &open_waits)?;
+        let bank = Bank::of(self.interval, self.rings).untouched();
+        let mut host_counters = bank.take_host_counters(&mut self.probes)?;
+        host_counters.add(&self.carried);
+        let (loss, cost) = self.meter.peek(&self.probes);
+        let loss = Loss { ticks_expected: self.ticks.due(), bad_records: self.bad_records, ..loss };
+        let capture = self.capture(rings, host_counters, (loss, cost), duration);
+        let head_watch = self.head_watch.as_ref().map(|head| head.told(head.watch.done()));
+        Ok(Capture { unfinished: true, start_ns, head_watch, ..capture })
+    }
+
     /// Stops counting, hands over the last records, and reads what was counted.
     /// Nothing stays attached.
     ///
@@ -369,12 +388,26 @@ impl Live {
         let bank = Bank::of(self.interval, self.rings);
         let mut host_counters = bank.take_host_counters(&mut self.probes)?;
         host_counters.add(&std::mem::take(&mut self.carried));
-        let (mut loss, cost) = loss_and_cost;
-        let cpus = self.probes.cpus();
-        loss.ticks_expected = ticks_due;
-        loss.bad_records = std::mem::take(&mut self.bad_records);
+        let (loss, cost) = loss_and_cost;
+        let bad_records = std::mem::take(&mut self.bad_records);
+        let loss = Loss { ticks_expected: ticks_due, bad_records, ..loss };
         self.meter.measure(&self.probes, enable_stats(Stats::RunTime).ok());
-        Ok(Capture {
+        let capture = self.capture(rings, host_counters, (loss, cost), duration);
+        let head_watch = self.head_watch.as_ref().map(|head| head.told(head.watch.take_done()));
+        Ok(Capture { start_ns, head_watch, ..capture })
+    }
+
+    /// Everything together. Start and watch of head are for the caller to
+    /// fill in.
+    fn capture(
+        &self,
+        rings: Vec<RingCapture>,
+        host_counters: HostCounters,
+        (loss, cost): (Loss, Cost),
+        duration: Duration,
+    ) -> Capture {
+        let cpus = self.probes.cpus();
+        Capture {
             host: Host {
                 release: release(),
                 cpus,
@@ -383,17 +416,17 @@ impl Live {
             },
             interval: self.interval,
             plan: self.probes.plan(),
-            start_ns,
+            start_ns: 0,
             duration_ns: duration.as_nanos() as u64,
             unfinished: false,
             notes: self.notes(),
-            sampler_hz: mean_hz(ticks_due, cpus, duration),
+            sampler_hz: mean_hz(loss.ticks_expected, cpus, duration),
             rings,
-            head_watch: self.head_watch.as_ref().map(Watched::told),
+            head_watch: None,
             host_counters,
             loss,
             cost,
-        })
+        }
     }
 
     /// Hands over the records of the interval that ended at `end_ns`, and keeps
@@ -441,8 +474,7 @@ impl Live {
 }
 
 impl Watched {
-    fn told(&self) -> uepoll_core::capture::HeadWatch {
-        let done = self.watch.take_done();
+    fn told(&self, done: Done) -> uepoll_core::capture::HeadWatch {
         uepoll_core::capture::HeadWatch {
             ring: self.ring,
             reads: done.reads,

@@ -164,18 +164,25 @@ pub fn look(probes: &Probes, ring: RingNumber) -> Result<(), ProbeError> {
 }
 
 /// What one bank holds. Read once its interval has ended, and emptied for the
-/// next but one.
+/// next but one; or read while it goes on, and left as it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Bank {
     bank: u32,
     /// Places in the maps of rings.
     rings: u32,
+    /// It is emptied when it is read.
+    emptied: bool,
 }
 
 impl Bank {
     /// The bank of an interval.
     pub fn of(interval: u32, rings: u32) -> Self {
-        Self { bank: interval % BANKS as u32, rings }
+        Self { bank: interval % BANKS as u32, rings, emptied: true }
+    }
+
+    /// The same, left as it is by whoever reads it.
+    pub fn untouched(self) -> Self {
+        Self { emptied: false, ..self }
     }
 
     /// Counters of the host.
@@ -183,7 +190,7 @@ impl Bank {
     /// # Errors
     /// If the map cannot be read.
     pub fn take_host_counters(self, probes: &mut Probes) -> Result<HostCounters, ProbeError> {
-        let sum = take(probes, "HOST_COUNTS", self.bank, [0; HOST_COUNTERS], add_counters)?;
+        let sum = self.take(probes, "HOST_COUNTS", self.bank, [0; HOST_COUNTERS], add_counters)?;
         Ok(HostCounters(sum))
     }
 
@@ -197,7 +204,7 @@ impl Bank {
         ring: RingNumber,
     ) -> Result<RingCounters, ProbeError> {
         let at = self.bank * self.rings + ring;
-        Ok(RingCounters(take(probes, "RING_COUNTS", at, [0; RING_COUNTERS], add_counters)?))
+        Ok(RingCounters(self.take(probes, "RING_COUNTS", at, [0; RING_COUNTERS], add_counters)?))
     }
 
     /// Histograms of a ring, from its state; `None` if there were none left for
@@ -224,9 +231,37 @@ impl Bank {
         for (kind, histogram) in (0u32..).zip(all.iter_mut()) {
             let empty = Plain(RawHistogram::EMPTY);
             let add = |sum: &mut Plain<RawHistogram>, more: &Plain<_>| sum.0.merge(&more.0);
-            *histogram = take(probes, "HISTOGRAMS", first + kind, empty, add)?.0;
+            *histogram = self.take(probes, "HISTOGRAMS", first + kind, empty, add)?.0;
         }
         Ok(Some(all.into()))
+    }
+
+    /// The sum over CPUs of one value, which is set to `empty` if the bank is to
+    /// be emptied.
+    fn take<T: Pod>(
+        self,
+        probes: &mut Probes,
+        name: &'static str,
+        at: u32,
+        empty: T,
+        add: impl Fn(&mut T, &T),
+    ) -> Result<T, ProbeError> {
+        let map: &mut Map = probes.map_mut(name)?;
+        let mut map = PerCpuArray::<_, T>::try_from(map).map_err(in_map(name))?;
+        let values = map.get(&at, 0).map_err(in_map(name))?;
+        let mut sum = empty;
+        for value in values.iter() {
+            add(&mut sum, value);
+        }
+        if self.emptied {
+            let blank = vec![empty; values.len()];
+            let blank = PerCpuValues::try_from(blank).map_err(|source| ProbeError::Map {
+                map: name,
+                source: MapError::IoError(source),
+            })?;
+            map.set(at, blank, 0).map_err(in_map(name))?;
+        }
+        Ok(sum)
     }
 }
 
@@ -234,28 +269,6 @@ fn add_counters<const N: usize>(sum: &mut [u64; N], more: &[u64; N]) {
     for (sum, more) in sum.iter_mut().zip(more) {
         *sum = sum.saturating_add(*more);
     }
-}
-
-/// The sum over CPUs of one value, which is set to `empty` if it was not.
-fn take<T: Pod>(
-    probes: &mut Probes,
-    name: &'static str,
-    at: u32,
-    empty: T,
-    add: impl Fn(&mut T, &T),
-) -> Result<T, ProbeError> {
-    let map: &mut Map = probes.map_mut(name)?;
-    let mut map = PerCpuArray::<_, T>::try_from(map).map_err(in_map(name))?;
-    let values = map.get(&at, 0).map_err(in_map(name))?;
-    let mut sum = empty;
-    for value in values.iter() {
-        add(&mut sum, value);
-    }
-    let blank = vec![empty; values.len()];
-    let blank = PerCpuValues::try_from(blank)
-        .map_err(|source| ProbeError::Map { map: name, source: MapError::IoError(source) })?;
-    map.set(at, blank, 0).map_err(in_map(name))?;
-    Ok(sum)
 }
 
 #[cfg(test)]

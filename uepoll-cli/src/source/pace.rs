@@ -57,6 +57,11 @@ impl Ticks {
         std::mem::take(&mut self.due) as u64
     }
 
+    /// Ticks of all CPUs that were due since the beginning, so far.
+    pub fn due(&self) -> u64 {
+        (self.due + self.due_since()) as u64
+    }
+
     /// The rate that a measured price asks for, if it is another than now.
     pub fn better_hz(&self, price: ProgramFigures) -> Option<u32> {
         if self.pace != Pace::Affordable {
@@ -74,10 +79,12 @@ impl Ticks {
     }
 
     fn add_due(&mut self) {
-        let now = Instant::now();
-        let seconds = now.duration_since(self.since).as_secs_f64();
-        self.due += seconds * f64::from(self.hz) * f64::from(self.cpus);
-        self.since = now;
+        self.due += self.due_since();
+        self.since = Instant::now();
+    }
+
+    fn due_since(&self) -> f64 {
+        self.since.elapsed().as_secs_f64() * f64::from(self.hz) * f64::from(self.cpus)
     }
 }
 

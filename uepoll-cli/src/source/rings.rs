@@ -13,6 +13,12 @@ use super::existing::{self, name};
 use super::live::{FinishError, Live};
 use super::live_maps::{self, Bank};
 
+/// How a ring stood when it was read.
+struct End {
+    last: Option<LastState>,
+    closed: bool,
+}
+
 impl Live {
     /// Takes the last look at every ring in the interval that ended at `end_ns`,
     /// and gives those whose owner passes the filter. Positions still pending go
@@ -44,6 +50,37 @@ impl Live {
         Ok(rings)
     }
 
+    /// Every ring whose owner passes the filter, as counted since `start_ns` in
+    /// the interval that goes on. Nothing is changed.
+    pub(super) fn peek_rings(
+        &mut self,
+        (start_ns, now_ns): (u64, u64),
+        open_waits: &BTreeMap<RingNumber, u64>,
+    ) -> Result<Vec<RingCapture>, FinishError> {
+        let mut rings = Vec::new();
+        for ring in 0..live_maps::met(&self.probes)?.min(self.rings) {
+            if self.closed.contains(&ring) {
+                continue;
+            }
+            let state = live_maps::state(&self.probes, ring)?;
+            if state.ep == 0 || state.selected == 0 || state.first_seen_ns >= now_ns {
+                continue;
+            }
+            let bank = Bank::of(self.interval, self.rings).untouched();
+            // By the last snapshot: no look of our own is booked in mid-interval.
+            let last = LastState {
+                head: state.last_head,
+                tail: state.last_tail,
+                items_used: None,
+                header_right: state.header_wrong == 0,
+            };
+            let end = End { last: Some(last), closed: state.closing != 0 };
+            let moment = ((start_ns, now_ns), open_waits);
+            rings.push(self.capture_ring(ring, &state, bank, moment, end)?);
+        }
+        Ok(rings)
+    }
+
     fn take_ring(
         &mut self,
         ring: RingNumber,
@@ -52,32 +89,51 @@ impl Live {
         open_waits: &BTreeMap<RingNumber, u64>,
         left: &mut Vec<Resolved>,
     ) -> Result<RingCapture, FinishError> {
-        let bank = Bank::of(self.interval, self.rings);
-        let counters = bank.take_counters(&mut self.probes, ring)?;
-        let histograms = bank.take_histograms(&mut self.probes, state)?;
-        let pending = boundary::leftovers(ring, state, self.interval);
-        left.extend(pending);
-        let (first_head, first_tail) = self.start_of(ring, state);
+        left.extend(boundary::leftovers(ring, state, self.interval));
         let (head, tail) = boundary::end(state, self.interval);
         let closed =
             state.closing != 0 && (state.final_known == 0 || state.final_before_ns < end_ns);
+        let last = (state.final_known != 0).then(|| LastState {
+            head,
+            tail,
+            items_used: (state.items_used != u32::MAX).then_some(state.items_used),
+            header_right: state.header_wrong == 0,
+        });
+        let bank = Bank::of(self.interval, self.rings);
+        let moment = ((start_ns, end_ns), open_waits);
+        let capture = self.capture_ring(ring, state, bank, moment, End { last, closed })?;
         if closed {
             self.closed.insert(ring);
             self.ends.remove(&ring);
         } else {
             self.ends.insert(ring, (head, tail));
         }
+        Ok(capture)
+    }
+
+    fn capture_ring(
+        &mut self,
+        ring: RingNumber,
+        state: &RingState,
+        bank: Bank,
+        ((start_ns, end_ns), open_waits): ((u64, u64), &BTreeMap<RingNumber, u64>),
+        End { last, closed }: End,
+    ) -> Result<RingCapture, FinishError> {
+        let counters = bank.take_counters(&mut self.probes, ring)?;
+        let histograms = bank.take_histograms(&mut self.probes, state)?;
+        let (first_head, first_tail) = self.start_of(ring, state);
         let still = |waits: &BTreeMap<RingNumber, u64>| waits.get(&ring).copied().unwrap_or(0);
         let waited_ns = counters.get(RingCounter::WaitedNs);
         let waiting_ns =
             waited_ns.saturating_add(still(open_waits)).saturating_sub(still(&self.open_waits));
         let heard = self.heard_from(state.owner_tgid, state.first_seen_ns.max(start_ns));
+        let closed_ns = if state.final_known != 0 { state.final_before_ns } else { end_ns };
         Ok(RingCapture {
             ring,
             owner: owner(state),
             holders: self.holders.get(&ring).into_iter().flatten().cloned().collect(),
             consumers: self.consumers(ring, state),
-            observed_ns: (if closed { state.final_before_ns } else { end_ns })
+            observed_ns: (if closed { closed_ns } else { end_ns })
                 .saturating_sub(state.first_seen_ns.max(start_ns)),
             waiters_seen: state.waiters_seen,
             waiting_ns,
@@ -85,12 +141,7 @@ impl Live {
             max_items: state.max_items,
             first_head,
             first_tail,
-            last: (state.final_known != 0).then(|| LastState {
-                head,
-                tail,
-                items_used: (state.items_used != u32::MAX).then_some(state.items_used),
-                header_right: state.header_wrong == 0,
-            }),
+            last,
             closed,
             created: state.how == RingSeen::CREATED && state.first_seen_ns >= start_ns,
             counters,

@@ -98,7 +98,7 @@ impl RingReport {
             before: before(ring, told, capture),
             late: told.late,
             narrower: narrower::advice(ring, told, capture),
-            equations: books::balance(ring, told, &capture.plan),
+            equations: books::balance(ring, told, &capture.plan, capture.unfinished),
             depth_over_time: told
                 .depth
                 .points()
