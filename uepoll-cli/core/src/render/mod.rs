@@ -4,7 +4,7 @@
 mod escape;
 pub mod json;
 pub mod text;
-mod units;
+pub mod units;
 
 pub use escape::{Charset, escaped};
 

@@ -64,8 +64,24 @@ pub fn render(report: &Report, options: TextOptions) -> String {
     }
     out.blank();
     doubts(report, &mut out);
-    trust_line(report, &mut out);
+    out.line(&trust_line(report, WIDTH));
     out.text
+}
+
+/// One ring as the report tells it, without a blank line before it.
+pub fn ring(ring: &RingReport, options: TextOptions) -> String {
+    let mut out = Lines { text: String::new(), charset: options.charset };
+    ring::render(ring, &mut out);
+    if options.verbose {
+        verbose::ring(ring, &mut out);
+    }
+    out.text
+}
+
+/// `PID:FD`, the name of a ring for people; its number where the owner is not
+/// known.
+pub fn ring_name(ring: &RingReport) -> String {
+    ring::name(ring)
 }
 
 /// A paragraph broken between words, its first line after `first`, the others
@@ -128,7 +144,7 @@ impl Lines {
 
 /// `10.0 s  6.12.117-uepoll v2  kprobe  2 CPUs  EMULATED: ratios only`, the
 /// number of the interval before it where there are several.
-fn header(report: &Report, charset: Charset) -> String {
+pub fn header(report: &Report, charset: Charset) -> String {
     let host = &report.host;
     let protocol = match host.protocol {
         Protocol::V2 => "v2",
@@ -227,8 +243,9 @@ fn doubts(report: &Report, out: &mut Lines) {
     }
 }
 
-/// Self cost, books, loss: always the last line, and never cut.
-fn trust_line(report: &Report, out: &mut Lines) {
+/// Self cost, books, loss: always the last line, and never cut. The words on cost
+/// are the longest with which it fits into `columns`; if none does, the shortest.
+pub fn trust_line(report: &Report, columns: usize) -> String {
     let books = report.books();
     let books = if books.unbalanced > 0 {
         let all = books.balanced + books.unbalanced + books.not_checked;
@@ -251,9 +268,9 @@ fn trust_line(report: &Report, out: &mut Lines) {
     };
     let rest = format!("   {books}   {loss}{corrupt}");
     let [long, middle, short] = cost_words(report);
-    let fits = |cost: &String| cost.chars().count() + rest.chars().count() <= WIDTH;
+    let fits = |cost: &String| cost.chars().count() + rest.chars().count() <= columns;
     let cost = [long, middle].into_iter().find(fits).unwrap_or(short);
-    out.line(&format!("{cost}{rest}"));
+    format!("{cost}{rest}")
 }
 
 /// What observing cost, at three lengths.

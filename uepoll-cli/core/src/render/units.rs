@@ -6,7 +6,7 @@ use crate::report::Accuracy;
 
 /// Which way a printed number may differ from the true one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rounding {
+pub enum Rounding {
     /// Printed no greater than it is: a lower bound.
     Down,
     /// Printed no smaller than it is: an upper bound.
@@ -14,7 +14,7 @@ pub(crate) enum Rounding {
 }
 
 /// Count with its digits in groups of three.
-pub(crate) fn grouped(value: u64) -> String {
+pub fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -28,7 +28,7 @@ pub(crate) fn grouped(value: u64) -> String {
 
 /// A rate or ratio behind the mark of its accuracy: whole from 100, else one
 /// decimal, 0 as `0`; a bound stays one when it is rounded.
-pub(crate) fn marked_number(value: f64, accuracy: Accuracy) -> String {
+pub fn marked_number(value: f64, accuracy: Accuracy) -> String {
     match accuracy {
         Accuracy::AtLeast | Accuracy::AtMost => {
             let whole = value >= 100.0;
@@ -46,7 +46,7 @@ pub(crate) fn marked_number(value: f64, accuracy: Accuracy) -> String {
 
 /// A share as per cent behind the mark of its accuracy; a bound stays one when
 /// it is rounded.
-pub(crate) fn marked_percent(share: f64, accuracy: Accuracy) -> String {
+pub fn marked_percent(share: f64, accuracy: Accuracy) -> String {
     let percents = share * 100.0;
     match accuracy {
         Accuracy::AtLeast | Accuracy::AtMost => {
@@ -79,7 +79,7 @@ fn outwards(bound: f64, scale: f64, accuracy: Accuracy) -> f64 {
 }
 
 /// A rate or ratio: whole from 100, else one decimal, 0 as `0`.
-pub(crate) fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     match value {
         v if v >= 99.95 => grouped(v.round() as u64),
         0.0 => "0".into(),
@@ -89,7 +89,7 @@ pub(crate) fn number(value: f64) -> String {
 }
 
 /// A share as per cent: `0 %`, `<0.1 %`, `0.8 %`, `14 %`, `99.9 %`, `100 %`.
-pub(crate) fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     match share * 100.0 {
         0.0 => "0 %".into(),
         v if v < 0.05 => "<0.1 %".into(),
@@ -101,7 +101,7 @@ pub(crate) fn percent(share: f64) -> String {
 }
 
 /// A length of time in seconds or less, for people.
-pub(crate) fn seconds(duration_ns: u64) -> String {
+pub fn seconds(duration_ns: u64) -> String {
     match duration_ns {
         0..1_000_000_000 => format!("{} ms", duration_ns / 1_000_000),
         _ => format!("{:.1} s", duration_ns as f64 / 1e9),
@@ -138,13 +138,13 @@ fn two_digits(value: u64, rounding: Rounding) -> u64 {
 }
 
 /// A time at two significant digits.
-pub(crate) fn time(value_ns: u64, rounding: Rounding) -> String {
+pub fn time(value_ns: u64, rounding: Rounding) -> String {
     let (digits, unit) = time_parts(value_ns, rounding);
     format!("{digits}{unit}")
 }
 
 /// Bounds of a time, rounded outwards: `4.1..5.0us`, `>=4.1us`.
-pub(crate) fn time_bounds(bounds: Bounds) -> String {
+pub fn time_bounds(bounds: Bounds) -> String {
     let (lo, lo_unit) = time_parts(bounds.lo, Rounding::Down);
     let Some(hi_ns) = bounds.hi else { return format!(">={lo}{lo_unit}") };
     let (hi, hi_unit) = time_parts(hi_ns, Rounding::Up);
