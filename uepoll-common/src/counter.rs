@@ -135,6 +135,8 @@ counters! {
         PairsMismatched,
         /// Callbacks of rings that nobody selected (filtered by owner).
         Unselected,
+        /// Records of single events that found the ring buffer full.
+        SinglesLost,
     }
 }
 

@@ -130,8 +130,8 @@ pub struct Config {
     pub lock_is_spinlock: u32,
     /// Places in the maps of rings.
     pub rings: u32,
-    /// Keeps the size a multiple of 8.
-    pub reserved: u32,
+    /// Not 0 if single events are asked for beside what is counted.
+    pub singles: u32,
     /// Not 0 if slots hold index + 1, and 0 while unwritten (v2 and v3).
     pub slots_from_one: u32,
 }

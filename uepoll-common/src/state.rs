@@ -280,6 +280,12 @@ pub struct RingState {
     pub pending_head: u32,
     /// Number of the place that will be filled next.
     pub pending_tail: u32,
+    /// Start of the window in which `singles_due` counts.
+    pub singles_window_ns: u64,
+    /// Single events chosen since then.
+    pub singles_due: u32,
+    /// One single event in `2^singles_shift` is sent.
+    pub singles_shift: u32,
     /// Threads seen waiting, also those that found no place below.
     pub waiters_seen: u32,
     /// Keeps the size a multiple of 8.

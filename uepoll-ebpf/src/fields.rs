@@ -37,7 +37,7 @@ static CONFIG: Config = Config {
     lock_is_spinlock: 0,
     slots_from_one: 0,
     rings: 0,
-    reserved: 0,
+    singles: 0,
 };
 
 /// One word of a read-only global. Volatile: what the compiler sees is not
@@ -77,6 +77,8 @@ config! {
     slots_from_one: u32;
     /// Places in the maps of rings.
     rings: u32;
+    /// Not 0 if single events are asked for.
+    singles: u32;
     /// Not 0 if processes forked by a target are targets.
     follow_forks: u32;
     /// Descriptor of the one ring that is wanted, plus one.

@@ -128,7 +128,10 @@ pub struct WorkerFrame {
     pub called_back: u32,
     /// The interval in which it is counted plus one; 0 for none.
     pub counted: u32,
-    pub reserved: u32,
+    /// Index of the item.
+    pub bit: u32,
+    /// The wake-up that queued it, 0 if not known.
+    pub queued_ns: u64,
     /// The callback that it has made.
     pub callback: CallbackFrame,
 }

@@ -26,6 +26,7 @@ mod pending;
 mod publish;
 mod ring;
 mod sampler;
+mod singles;
 mod snapshot;
 mod syscalls;
 mod typed;

@@ -7,7 +7,7 @@ use uepoll_common::state::Phase;
 use crate::atomic::{add, load};
 use crate::fields::{self, Probed};
 use crate::frames::{CallbackFrame, WorkerFrame};
-use crate::{callback, life, maps};
+use crate::{callback, life, maps, singles};
 
 /// Insert only if the key is not there yet.
 const BPF_NOEXIST: u64 = 1;
@@ -78,7 +78,8 @@ pub fn work_entry(work: u64) {
         ring,
         called_back: 0,
         counted: if counted { interval + 1 } else { 0 },
-        reserved: 0,
+        bit: fields::bit_of_item(item).unwrap_or(u32::MAX),
+        queued_ns: 0,
         callback: CallbackFrame::NONE,
     };
     if maps::WORKERS.insert(thread, frame, 0).is_err() {
@@ -102,6 +103,10 @@ pub fn work_entry(work: u64) {
         if queued_ns <= now_ns {
             let _ = maps::OFFLOADS.remove(item);
             maps::record_in(ring, interval, RingHistogram::OffloadDelay, now_ns - queued_ns);
+            if let Some(place) = maps::WORKERS.get_ptr_mut(thread) {
+                // SAFETY: map memory of this thread's worker.
+                unsafe { (*place).queued_ns = queued_ns };
+            }
         }
     }
 }
@@ -112,8 +117,8 @@ pub fn work_exit() {
     let thread = life::thread();
     let Some(place) = maps::WORKERS.get_ptr(thread) else { return };
     // SAFETY: map memory of this thread's worker.
-    let (ring, entry_ns, called_back, counted) =
-        unsafe { ((*place).ring, (*place).entry_ns, (*place).called_back, (*place).counted) };
+    let frame = unsafe { *place };
+    let WorkerFrame { ring, entry_ns, called_back, counted, .. } = frame;
     if maps::WORKERS.remove(thread).is_ok()
         && let Some(control) = maps::control()
     {
@@ -128,6 +133,7 @@ pub fn work_exit() {
     if called_back == 0 {
         maps::count_shared(ring, interval, RingCounter::OffloadEmptyRuns);
     }
-    let run_ns = fields::now_ns().wrapping_sub(entry_ns);
-    maps::record_in(ring, interval, RingHistogram::OffloadRun, run_ns);
+    let end_ns = fields::now_ns();
+    maps::record_in(ring, interval, RingHistogram::OffloadRun, end_ns.wrapping_sub(entry_ns));
+    singles::worked(&frame, end_ns);
 }

@@ -12,10 +12,10 @@ use crate::pending::{self, Sample};
 use crate::{life, maps, ring, snapshot};
 
 /// Length of the window in which sampled positions are held to their budget.
-const WINDOW_NS: u64 = 100_000_000;
+pub const WINDOW_NS: u64 = 100_000_000;
 
 /// Largest sample shift.
-const MAX_SHIFT: u32 = 31;
+pub const MAX_SHIFT: u32 = 31;
 
 /// A new slot was made between the entry and the exit of `frame`. `ep` and
 /// `header` are those of the frame, typed where they can be.
@@ -158,7 +158,7 @@ fn by_this_cpu(cpu: *mut CpuFrames, ring: u32, before: u32, after: u32, now_ns: 
 /// Whether a position is sampled: 1 in `2^shift`, by a salted hash, so that
 /// nothing periodic in the program falls in step with it.
 #[inline(always)]
-fn chosen(position: u32, shift: u32) -> bool {
+pub fn chosen(position: u32, shift: u32) -> bool {
     if shift == 0 {
         return true;
     }

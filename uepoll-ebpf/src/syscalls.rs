@@ -6,7 +6,7 @@ use uepoll_common::state::{Phase, WaitFrame};
 
 use crate::atomic::{load, store};
 use crate::frames::CtlFrame;
-use crate::{fields, life, maps, owner, snapshot};
+use crate::{fields, life, maps, owner, singles, snapshot};
 
 const OP_ADD: u32 = 1;
 const EINTR: i64 = -4;
@@ -78,6 +78,7 @@ pub fn ctl_exit(ret: i64) {
     };
     let which = if full { RingCounter::AddsNoSpaceFull } else { RingCounter::AddsNoSpaceWatches };
     maps::count_shared(frame.ring, interval, which);
+    singles::refused(frame.ring, full, fields::get_bit_probed() == 0);
 }
 
 /// `do_epoll_wait` was entered.
@@ -179,6 +180,7 @@ pub fn wait_exit(ret: i64) {
         _ => RingCounter::WaitsOther,
     };
     maps::count_shared(ring, interval, which);
+    singles::waited(&frame, woken_ns, now_ns, ret, slept);
     // Its failure is the ring being closed meanwhile.
     let _ = snapshot::take_known(ring, interval);
 }

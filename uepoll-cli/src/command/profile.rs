@@ -135,6 +135,7 @@ fn attach(options: &WatchOptions, filter: Filter, consumers: Vec<u32>) -> anyhow
         pace: options.pace(),
         // All positions, until the kernel side finds that they are too many.
         sample_shift: 0,
+        singles: false,
         watch_head: options.watches_head(),
     });
     let live = live.map_err(|error| CannotRun(error.to_string()))?;

@@ -168,6 +168,7 @@ impl Kernel {
             lock_is_spinlock: u32::from(self.types.offset("eventpoll", "lock.rlock").is_some()),
             slots_from_one: u32::from(self.protocol == Protocol::V2),
             rings,
+            singles: u32::from(options.singles),
             ..Config::default()
         };
         match &options.filter {
@@ -196,6 +197,7 @@ pub fn trial(kind: ProbeKind) -> Result<Vec<PlanRow>, AttachError> {
         kind,
         pace: Pace::Hz(1),
         sample_shift: 0,
+        singles: false,
         watch_head: false,
     };
     Ok(Kernel::look()?.attach(&options, RINGS as u32)?.plan())

@@ -18,6 +18,8 @@ pub struct LiveOptions {
     pub pace: Pace,
     /// At least so few positions are sampled: 1 in `2^sample_shift`.
     pub sample_shift: u32,
+    /// Also send single events: waits, refused adds, runs of the worker.
+    pub singles: bool,
     /// Also watch the head of the one ring that [`Filter::Ring`] names, as fast
     /// as one CPU can read it.
     pub watch_head: bool,

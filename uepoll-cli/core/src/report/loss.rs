@@ -13,12 +13,13 @@ use crate::figures::{Exactness, Figure, LossClass};
 pub const PROBES_ABSENT: &str = "probes_absent";
 
 /// Every kind of loss: its JSON key, and for people what was missed.
-pub const LOSS_KINDS: [(&str, &str); 12] = [
+pub const LOSS_KINDS: [(&str, &str); 13] = [
     ("recursion_misses", "hits missed because another program ran on their CPU"),
     ("probe_misses", "hits that kprobes missed"),
     ("stack_overflows", "hits nested deeper than the per-CPU stacks"),
     ("pairs_mismatched", "entries without return, or returns without entry"),
     ("records_lost", "records that found the ring buffer full"),
+    ("single_events_lost", "waits and the like, to be shown singly, that found it full"),
     ("samples_doubtful", "samples dropped because head or tail contradicted themselves"),
     ("records_bad", "records that could not be decoded, or contradicted themselves"),
     ("samples_without_place", "samples that found their ring's pending table full"),
@@ -56,6 +57,7 @@ pub fn rows(capture: &Capture, told: &Correlated) -> Vec<LossRow> {
             host(HostCounter::PairsMismatched).saturating_add(rings(RingCounter::PairsMismatched)),
         ),
         Some(host(HostCounter::ReservesFailed)),
+        Some(host(HostCounter::SinglesLost)),
         Some(rings(RingCounter::SampledDoubtful)),
         Some(contradictory.fold(capture.loss.bad_records, u64::saturating_add)),
         Some(rings(RingCounter::SampledPendingFull)),
