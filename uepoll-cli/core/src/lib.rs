@@ -6,6 +6,7 @@ pub mod capture;
 pub mod correlate;
 pub mod doctor;
 pub mod figures;
+pub mod file;
 pub mod help;
 pub mod quantile;
 pub mod reference;
