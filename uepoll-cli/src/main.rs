@@ -11,6 +11,7 @@ mod output;
 mod probe;
 mod source;
 mod stress;
+mod top;
 
 use std::process::ExitCode;
 
@@ -28,6 +29,10 @@ struct Cli {
 enum Command {
     /// Figures of every user-polled ring, over a time or a command
     Profile(command::profile::Args),
+    /// Rings by rate on the terminal, live or from a recording
+    Top(command::top::Args),
+    /// One line for each sampled event, wait, refused add and worker's run
+    Trace(command::trace::Args),
     /// What can be seen on this host, and what to change
     Doctor(command::doctor::Args),
     /// The specification's test program, grown up: load for a ring, checked
@@ -39,6 +44,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Profile(args) => command::profile::run(args),
+        Command::Top(args) => command::top::run(args),
+        Command::Trace(args) => command::trace::run(args),
         Command::Doctor(args) => command::doctor::run(args),
         Command::Stress(args) => command::stress::run(args),
         Command::Help(args) => command::help::run(args, Cli::command()),

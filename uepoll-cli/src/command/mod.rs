@@ -9,4 +9,6 @@ mod samples;
 mod select;
 pub mod stress;
 mod target;
+pub mod top;
+pub mod trace;
 mod watch;

@@ -85,7 +85,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
 fn watch(options: &WatchOptions) -> anyhow::Result<u8> {
     let selection = Selection::of(options).map_err(|error| error.with_code())?;
     let Selection { filter, consumers, target, words, notes } = selection;
-    let live = attach(options, filter, consumers)?;
+    let live = attach(options, filter, consumers, false)?;
     tell_progress(&match options.duration {
         Some(duration) => format!("watching {words} for {} s; Ctrl-C ends", duration.as_secs_f64()),
         None => format!("watching {words}; Ctrl-C ends"),
@@ -106,7 +106,7 @@ fn watch_command(options: &WatchOptions, words: &[OsString]) -> anyhow::Result<u
     // Should attaching fail, `held` is dropped and never executes anything.
     let host_pid = host_pid_of(held.pid())
         .map_err(|error| super::select::SelectError::from(error).with_code())?;
-    let mut live = attach(options, Filter::Process(host_pid), Vec::new())?;
+    let mut live = attach(options, Filter::Process(host_pid), Vec::new(), false)?;
     if let Some(executable) = child::executable_of(&words[0]) {
         // Before its first instruction, so that no spin is missed. A refusal
         // costs the exact iterations alone; they are then said to be unknown.
@@ -121,7 +121,16 @@ fn watch_command(options: &WatchOptions, words: &[OsString]) -> anyhow::Result<u
     Ok(exit::code_of_command(status))
 }
 
-fn attach(options: &WatchOptions, filter: Filter, consumers: Vec<u32>) -> anyhow::Result<Live> {
+/// Attaches, with an eye on signals meanwhile.
+///
+/// # Errors
+/// [`CannotRun`] if the host is not fit; [`Interrupted`].
+pub fn attach(
+    options: &WatchOptions,
+    filter: Filter,
+    consumers: Vec<u32>,
+    singles: bool,
+) -> anyhow::Result<Live> {
     // Attaching takes its time. A signal meanwhile would end us without a word,
     // or, where a shell has us ignore it, be lost.
     let asked = Arc::new(AtomicBool::new(false));
@@ -135,14 +144,15 @@ fn attach(options: &WatchOptions, filter: Filter, consumers: Vec<u32>) -> anyhow
         pace: options.pace(),
         // All positions, until the kernel side finds that they are too many.
         sample_shift: 0,
-        singles: false,
+        singles,
         watch_head: options.watches_head(),
     });
     let live = live.map_err(|error| CannotRun(error.to_string()))?;
     if asked.load(Ordering::Relaxed) { Err(Interrupted.into()) } else { Ok(live) }
 }
 
-fn tell_progress(what: &str) {
+/// Tells what is going on, if somebody watches.
+pub fn tell_progress(what: &str) {
     if io::stderr().is_terminal() {
         eprintln!("uepoll: {what}");
     }

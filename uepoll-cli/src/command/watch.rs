@@ -31,6 +31,14 @@ pub trait Witness {
     /// A record.
     fn record(&mut self, _record: &Record) {}
 
+    /// The records that had come were told. Whether anybody still listens.
+    ///
+    /// # Errors
+    /// If they cannot be told, and that is no reason to go on.
+    fn drained(&mut self) -> anyhow::Result<Reader> {
+        Ok(Reader::There)
+    }
+
     /// Whether it wants [`Self::checkpoint`].
     fn wants_checkpoints(&self) -> bool {
         false
@@ -222,6 +230,11 @@ impl<'a> Watched<'a> {
                 _ = tick.tick() => {
                     let (live, mut keep) = self.parts();
                     live.poll(&mut keep);
+                    drop(keep);
+                    self.reader = each(&mut self.witnesses, |witness| witness.drained())?;
+                    if self.reader == Reader::Gone && command.is_none() {
+                        return Ok((None, Ended::ReaderGone));
+                    }
                     if until.target.is_some_and(Target::has_ended) {
                         return Ok((None, Ended::TargetGone));
                     }
@@ -295,9 +308,17 @@ fn tell(
         capture.notes.extend(notes);
     }
     let told = Told::of_interval(capture, correlator, by_intervals);
+    each(witnesses, |witness| witness.interval(&told))
+}
+
+/// Tells everybody something; those to whom nobody listens any more are told
+/// nothing again. Gone, if nobody is left.
+fn each(
+    witnesses: &mut Witnesses<'_>,
+    mut told: impl FnMut(&mut dyn Witness) -> anyhow::Result<Reader>,
+) -> anyhow::Result<Reader> {
     let mut failed = None;
-    // Those to whom nobody listens any more are told no more.
-    witnesses.retain_mut(|witness| match witness.interval(&told) {
+    witnesses.retain_mut(|witness| match told(*witness) {
         Ok(reader) => reader == Reader::There,
         Err(error) => {
             failed.get_or_insert(error);

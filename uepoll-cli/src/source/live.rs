@@ -189,6 +189,19 @@ impl Live {
         self.open_waits = live_maps::open_waits(&self.probes, self.start_ns).unwrap_or_default();
     }
 
+    /// When the interval began, on the clock of the records.
+    pub fn start_ns(&self) -> u64 {
+        self.start_ns
+    }
+
+    /// The same as nanoseconds since 1970, by the clock as it is set now.
+    pub fn start_unix_ns(&self) -> u64 {
+        let time = clock_gettime(ClockId::Realtime);
+        let now_unix_ns =
+            time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned();
+        now_unix_ns.saturating_sub(now_ns().saturating_sub(self.start_ns))
+    }
+
     /// Listens to the spin probes that an executable carries, from now on. One
     /// that carries none, or cannot be read, has none.
     ///

@@ -4,6 +4,7 @@
 mod escape;
 pub mod json;
 pub mod text;
+pub mod trace;
 pub mod units;
 
 pub use escape::{Charset, escaped};
@@ -15,6 +16,6 @@ pub(crate) fn time_for_people(value_ns: u64) -> String {
 
 /// A paragraph for a terminal, its first line after `first`, the others as far
 /// in; ends with a line break.
-pub(crate) fn paragraph(first: &str, text: &str) -> String {
+pub fn paragraph(first: &str, text: &str) -> String {
     text::wrapped(first, text)
 }
