@@ -1,0 +1,86 @@
+//! `uepoll top`: chooses and attaches as `profile` does, and shows on a terminal
+//! what comes. What is shown how is `top`'s.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use anstream::{AutoStream, ColorChoice};
+
+use super::select::Selection;
+use crate::exit::{self, Usage};
+use crate::options::{Color, WatchOptions};
+use crate::output;
+use crate::top::{self, Look, Watch};
+
+/// How often figures are shown, unless -i says otherwise.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Options of `uepoll top`
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Keys: press `?` while it runs.")]
+pub struct Args {
+    #[command(flatten)]
+    watch: WatchOptions,
+}
+
+impl Args {
+    /// Checks what concerns several options at once.
+    fn check(&self) -> Result<(), Usage> {
+        for (given, option) in [(self.watch.json, "--json"), (self.watch.verbose, "-v")] {
+            if given {
+                return Err(Usage(format!(
+                    "{option} is for reports that are printed, and top draws on the terminal: \
+                     `uepoll profile -i 1 {option}` prints a report each second"
+                )));
+            }
+        }
+        self.watch.check()
+    }
+}
+
+/// Runs it. Returns the exit code.
+///
+/// # Errors
+/// [`crate::exit::CannotRun`] if the host is not fit, [`Usage`] if there is no
+/// terminal or what was chosen is not there, any other if the terminal or
+/// what was counted fails.
+pub fn run(args: Args) -> anyhow::Result<u8> {
+    args.check()?;
+    let options = &args.watch;
+    let look = look(options.color)?;
+    let selection = Selection::of(options).map_err(|error| error.with_code())?;
+    let Selection { filter, consumers, target, words, notes } = selection;
+    let live = super::profile::attach(options, filter, consumers, false)?;
+    let ended = || {
+        let target = target.as_ref().filter(|target| target.has_ended())?;
+        Some(format!("process {} has ended; what is shown is what was", target.pid))
+    };
+    let watch = Watch {
+        words,
+        notes,
+        interval: options.interval.unwrap_or(INTERVAL),
+        duration: options.duration,
+        ended: &ended,
+    };
+    let trusted = top::live(live, watch, look)?;
+    Ok(if options.strict && !trusted { exit::UNTRUSTWORTHY } else { exit::FINE })
+}
+
+/// What the terminal can show.
+fn look(color: Color) -> Result<Look, Usage> {
+    let term = std::env::var_os("TERM").unwrap_or_default();
+    if !io::stdout().is_terminal() || term.is_empty() || term == "dumb" {
+        return Err(Usage(
+            "top draws on a terminal, and stdout is none that it could draw on: `uepoll profile \
+             -i 1` prints a report each second, `uepoll profile -i 1 --json` for programs"
+                .into(),
+        ));
+    }
+    let color = match color {
+        // Asks NO_COLOR, CLICOLOR and TERM.
+        Color::Auto => AutoStream::choice(&io::stdout()) != ColorChoice::Never,
+        Color::Always => true,
+        Color::Never => false,
+    };
+    Ok(Look { charset: output::charset(), color })
+}
