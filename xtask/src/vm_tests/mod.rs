@@ -15,6 +15,7 @@ mod runner;
 mod selection;
 mod spin;
 mod stress;
+mod trace;
 mod waits;
 mod ways;
 
@@ -37,7 +38,7 @@ macro_rules! table {
 use table;
 
 /// All of them, in the order in which they run.
-const ALL: [&[Test]; 13] = [
+const ALL: [&[Test]; 14] = [
     runner::TESTS,
     epoll_create2::TESTS,
     crates::TESTS,
@@ -50,6 +51,7 @@ const ALL: [&[Test]; 13] = [
     rights::TESTS,
     doctor::TESTS,
     spin::TESTS,
+    trace::TESTS,
     memory::TESTS,
 ];
 
