@@ -49,7 +49,7 @@ impl Anomalies {
         .fold(0, u64::saturating_add)
     }
 
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         for (mine, others) in [
             (&mut self.consumed_before_published, other.consumed_before_published),
             (&mut self.clock_back, other.clock_back),

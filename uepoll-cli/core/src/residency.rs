@@ -2,10 +2,14 @@
 //! the distribution of such intervals. measurement.md, "Residency is an
 //! interval". How positions are sampled is the kernel side's matter.
 
+mod ends;
+
 use hdrhistogram::Histogram;
 use uepoll_common::record::Resolved;
 
 use crate::quantile::{Bounds, Percentile, SAMPLES_BEYOND, Z, enclosing_ranks};
+
+pub use ends::Step;
 
 /// Significant decimal digits of the two histograms. Their buckets widen the
 /// bounds by less than 1 %; memory is at most 64 KiB a ring.

@@ -2,6 +2,7 @@
 //! matters of them comes in as options.
 
 mod escape;
+pub mod html;
 pub mod json;
 pub mod text;
 pub mod trace;

@@ -162,7 +162,7 @@ pub fn header(report: &Report, charset: Charset) -> String {
     )
 }
 
-fn attached_word(attached: Attached) -> &'static str {
+pub(crate) fn attached_word(attached: Attached) -> &'static str {
     match attached {
         Attached::Kprobe => "kprobe",
         Attached::Fentry => "fentry",
