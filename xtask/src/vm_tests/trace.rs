@@ -30,7 +30,7 @@ fn trace_shows_every_kind_of_event_and_whose_it_is(bench: &Bench) -> anyhow::Res
     let steps = [
         trace(bench, "--json"),
         full,
-        format!("{uepoll} stress --events 300 --source inotify --json >/run/stress\n"),
+        format!("{uepoll} stress --events 300 --rate 300 --source inotify --json >/run/stress\n"),
         "kill -INT $tracer; wait $tracer; cat /run/lines\n".to_owned(),
     ];
     let lines = script(bench, 1, &steps.concat())?.reports;
