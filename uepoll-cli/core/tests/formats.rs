@@ -7,11 +7,16 @@ mod fixture;
 #[path = "fixture/run.rs"]
 mod run;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use run::{FRAMES, info, show};
+use uepoll_common::counter::RingHistogram;
+use uepoll_common::record::Record;
 use uepoll_core::correlate::Correlator;
+use uepoll_core::render::hlog::Log;
 use uepoll_core::render::html::Page;
+use uepoll_core::render::perfetto::Trace;
 use uepoll_core::run::{RunInfo, Told, Viewer};
 
 /// Where `cargo xtask formats` finds what was written.
@@ -66,4 +71,67 @@ fn a_page_of_nothing_is_a_page() {
         let page = page.finish();
         assert!(page.contains(words) && page.contains("<footer"), "{page}");
     }
+}
+
+#[test]
+fn a_trace_is_the_same_each_time_and_bounded() {
+    let trace = || {
+        let mut trace = Trace::new(&info(true));
+        show(&mut trace, true, FRAMES);
+        trace.finish()
+    };
+    let bytes = trace();
+    written("trace.perfetto", &bytes);
+    assert!(bytes.len() < 8 << 20, "{} bytes", bytes.len());
+    assert!(bytes == trace());
+}
+
+#[test]
+fn a_trace_of_nothing_has_its_clocks() {
+    let bytes = Trace::new(&RunInfo::default()).finish();
+    assert!(!bytes.is_empty() && bytes.len() < 200);
+}
+
+/// Count and greatest value of what a log is to hold, by tag.
+#[derive(Default)]
+struct Expected(BTreeMap<String, (u64, u64)>);
+
+impl Viewer for Expected {
+    fn record(&mut self, _: &Record) {}
+
+    fn frame(&mut self, frame: &Told) {
+        for ring in &frame.capture.rings {
+            let name = ring.owner.as_ref().map(|it| format!("{}:{}", it.pid, it.fd)).unwrap();
+            for (which, key) in
+                [(RingHistogram::WakeUp, "wake_up_ns"), (RingHistogram::Depth, "depth_items")]
+            {
+                let raw = ring.histogram(which).unwrap();
+                let sum = self.0.entry(format!("{name}/{key}")).or_default();
+                *sum = (sum.0 + raw.count, sum.1.max(raw.max));
+            }
+            let Some(told) = frame.correlated.rings.get(&ring.ring) else { continue };
+            let sum = self.0.entry(format!("{name}/residency_ns/lower")).or_default();
+            let max = told.residency.max().map_or(0, |it| it.lo);
+            *sum = (sum.0 + told.residency.total_weight(), sum.1.max(max));
+        }
+    }
+
+    fn interval(&mut self, _: &Told) {}
+}
+
+#[test]
+fn a_log_has_a_line_for_each_frame_ring_and_distribution() {
+    let mut log = Log::new(&info(false));
+    show(&mut log, false, FRAMES);
+    let log = log.finish();
+    written("run.hlog", log.as_bytes());
+    let mut expected = Expected::default();
+    show(&mut expected, false, FRAMES);
+    let document = serde_json::json!(expected.0);
+    written("run.hlog.json", document.to_string().as_bytes());
+    // Two ends of residency and eight of the kernel side; no record is of the
+    // second ring.
+    let lines = log.lines().filter(|line| line.starts_with("Tag=")).count() as u64;
+    assert_eq!(lines, FRAMES * (8 + 2 + 8));
+    assert!(log.is_ascii());
 }

@@ -21,7 +21,7 @@ use crate::render::units::grouped;
 use crate::report::RingReport;
 use crate::run::{RunInfo, Told, Viewer};
 use crate::whole::Whole;
-use series::Series;
+use series::{Series, Wait};
 use time::Span;
 
 const STYLE: &str = include_str!("html/page.css");
@@ -185,8 +185,10 @@ impl Viewer for Page {
                 }
             }
             Record::Waited(waited) => {
-                if let Some(series) = self.series(waited.ring) {
-                    series.waits.push(waited);
+                if let Some(wait) = Wait::of(waited)
+                    && let Some(series) = self.series(waited.ring)
+                {
+                    series.waits.push(wait);
                 }
             }
             // Counted by the kernel side, and told by the frames.

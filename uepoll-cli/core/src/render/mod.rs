@@ -1,10 +1,14 @@
 //! Reports as strings. No terminal, no file, no locale is looked at here: what
 //! matters of them comes in as options.
 
+mod buckets;
 mod escape;
+pub mod hlog;
 pub mod html;
 pub mod json;
+pub mod perfetto;
 pub mod text;
+mod thinned;
 pub mod trace;
 pub mod units;
 

@@ -3,7 +3,6 @@
 //! above; what the kernel side counts is a line.
 
 use uepoll_common::counter::RingHistogram;
-use uepoll_common::hist::{BUCKETS, RawHistogram, bucket_floor};
 
 use super::figure::{Chart, Key, Readout};
 use super::svg::{LEFT, RIGHT, Scale, band, line, path, text};
@@ -11,6 +10,7 @@ use super::words::time_up;
 use crate::capture::RingCapture;
 use crate::correlate::RingCorrelated;
 use crate::figures::FigureId;
+use crate::render::buckets::edges;
 use crate::render::units::percent;
 
 const HEIGHT: f64 = 330.0;
@@ -103,15 +103,6 @@ fn curves(ring: &RingCapture, told: &RingCorrelated) -> Vec<Curve> {
         }
     }
     curves
-}
-
-/// Upper edges of the buckets that hold something, with what they hold.
-pub(crate) fn edges(raw: &RawHistogram) -> impl Iterator<Item = (u64, u64)> + '_ {
-    let filled = raw.buckets.iter().enumerate().filter(|(_, held)| **held > 0);
-    filled.map(|(index, held)| {
-        let edge = if index + 1 < BUCKETS { bucket_floor(index + 1) - 1 } else { u64::MAX };
-        (edge.min(raw.max), *held)
-    })
 }
 
 fn cumulative(ends: &mut dyn Iterator<Item = (u64, u64)>, total: u64) -> Points {

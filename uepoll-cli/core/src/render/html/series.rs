@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use uepoll_common::record::{Resolved, Waited};
 
 use crate::figures::FigureId;
+use crate::render::thinned::Thinned;
 use crate::report::{Accuracy, RingReport, Value};
 use crate::residency::interval_of;
 
@@ -37,11 +38,16 @@ pub(super) const LANES: [FigureId; 7] = [
 ];
 
 /// A ring over time.
-#[derive(Default)]
 pub(super) struct Series {
     pub(super) heat: Heat,
     pub(super) frames: Frames,
-    pub(super) waits: Waits,
+    pub(super) waits: Thinned<Wait>,
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        Self { heat: Heat::default(), frames: Frames::default(), waits: Thinned::new(WAITS) }
+    }
 }
 
 /// Row of a residency.
@@ -253,38 +259,12 @@ pub(super) struct Wait {
     pub(super) slept: bool,
 }
 
-/// Examples of waits: each so many-th.
-#[derive(Default)]
-pub(super) struct Waits {
-    seen: u64,
-    shift: u32,
-    kept: Vec<Wait>,
-}
-
-impl Waits {
-    /// Adds a wait; one that ends before it begins is none.
-    pub(super) fn push(&mut self, record: &Waited) {
-        if record.exit_ns < record.entry_ns {
-            return;
-        }
-        if self.seen.is_multiple_of(1 << self.shift) {
-            let slept = record.flags & Waited::SLEPT != 0;
-            self.kept.push(Wait { entry_ns: record.entry_ns, exit_ns: record.exit_ns, slept });
-        }
-        self.seen += 1;
-        if self.kept.len() > WAITS {
-            let mut number = 0u32;
-            self.kept.retain(|_| {
-                number += 1;
-                number % 2 == 1
-            });
-            self.shift += 1;
-        }
-    }
-
-    /// Those that were kept.
-    pub(super) fn kept(&self) -> &[Wait] {
-        &self.kept
+impl Wait {
+    /// Of a record; one that ends before it begins is none.
+    pub(super) fn of(record: &Waited) -> Option<Self> {
+        let slept = record.flags & Waited::SLEPT != 0;
+        let wait = Self { entry_ns: record.entry_ns, exit_ns: record.exit_ns, slept };
+        (wait.exit_ns >= wait.entry_ns).then_some(wait)
     }
 }
 
@@ -341,26 +321,5 @@ mod tests {
             heat.push(&published_at(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 1));
         }
         assert!(heat.columns().len() <= COLUMNS);
-    }
-
-    #[test]
-    fn waits_are_thinned_and_stay_spread_over_the_run() {
-        let mut waits = Waits::default();
-        for n in 0..100_000u64 {
-            waits.push(&Waited {
-                kind: 5,
-                ring: 0,
-                tid: 1,
-                result: 0,
-                entry_ns: n,
-                exit_ns: n + 1,
-                woken_ns: 0,
-                flags: Waited::SLEPT,
-                sample_shift: 0,
-            });
-        }
-        let kept = waits.kept();
-        assert!(kept.len() <= WAITS && kept.len() > WAITS / 3, "{}", kept.len());
-        assert!(kept.last().expect("some").entry_ns > 99_000);
     }
 }
