@@ -4,6 +4,7 @@
 mod command;
 mod duration;
 mod exit;
+mod file;
 mod kernel;
 mod number;
 mod options;
@@ -28,11 +29,14 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Figures of every user-polled ring, over a time or a command
+    #[command(visible_alias = "record")]
     Profile(command::profile::Args),
     /// Rings by rate on the terminal, live or from a recording
     Top(command::top::Args),
     /// One line for each sampled event, wait, refused add and worker's run
     Trace(command::trace::Args),
+    /// A recorded run, told again, here or elsewhere
+    Report(command::report::Args),
     /// What can be seen on this host, and what to change
     Doctor(command::doctor::Args),
     /// The specification's test program, grown up: load for a ring, checked
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
         Command::Profile(args) => command::profile::run(args),
         Command::Top(args) => command::top::run(args),
         Command::Trace(args) => command::trace::run(args),
+        Command::Report(args) => command::report::run(args),
         Command::Doctor(args) => command::doctor::run(args),
         Command::Stress(args) => command::stress::run(args),
         Command::Help(args) => command::help::run(args, Cli::command()),

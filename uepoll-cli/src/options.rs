@@ -89,6 +89,20 @@ pub struct WatchOptions {
     pub color: Color,
 }
 
+/// Whether a run is kept, and how it is called.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RecordOptions {
+    /// Keep the run in this file, beside others if it is there: `uepoll report
+    /// FILE` tells it again
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// What the run is called by in its file: commit=abc; may be given repeatedly
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label,
+          requires = "output")]
+    pub labels: Vec<(String, String)>,
+}
+
 impl WatchOptions {
     /// Checks what concerns several options at once.
     ///
@@ -215,6 +229,13 @@ pub enum Color {
     Never,
 }
 
+fn parse_label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.into(), value.into())),
+        _ => Err(format!("`{text}` is no label: write KEY=VALUE, as commit=abc")),
+    }
+}
+
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let interval = duration::parse(text)?;
     if interval < LEAST_INTERVAL {
@@ -292,6 +313,15 @@ mod tests {
         assert!(message.contains("perhaps as `sixteen-letters`"), "{message}");
         assert!(Comm::parse("").is_err());
         assert!(Comm::parse("fünfzehn-und-meeehr").is_err());
+    }
+
+    #[test]
+    fn a_label_has_a_key_and_may_have_any_value() {
+        assert_eq!(parse_label("a=b=c"), Ok(("a".into(), "b=c".into())));
+        assert_eq!(parse_label("a="), Ok(("a".into(), String::new())));
+        for text in ["", "a", "=b"] {
+            assert!(parse_label(text).expect_err(text).contains("KEY=VALUE"));
+        }
     }
 
     #[test]

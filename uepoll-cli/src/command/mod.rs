@@ -5,6 +5,8 @@ mod child;
 pub mod doctor;
 pub mod help;
 pub mod profile;
+mod record;
+pub mod report;
 mod samples;
 mod select;
 pub mod stress;

@@ -12,16 +12,17 @@ use anyhow::Context;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use uepoll_core::capture::Capture;
-use uepoll_core::render::{json, text};
 use uepoll_core::report::Report;
 use uepoll_core::run::Told;
 
 use super::child::{self, Held};
+use super::record::RecordWitness;
+use super::report::{Form, text_of};
 use super::select::Selection;
 use super::target::host_pid_of;
-use super::watch::{self, Ended, Until, Witness};
+use super::watch::{self, Ended, Until, Witness, Witnesses};
 use crate::exit::{self, CannotRun, Interrupted, Usage};
-use crate::options::WatchOptions;
+use crate::options::{RecordOptions, WatchOptions};
 use crate::output::{self, Reader};
 use crate::source::live::{Filter, Live, LiveOptions};
 
@@ -31,6 +32,9 @@ use crate::source::live::{Filter, Live, LiveOptions};
 pub struct Args {
     #[command(flatten)]
     watch: WatchOptions,
+
+    #[command(flatten)]
+    record: RecordOptions,
 
     /// Run this, attached before its first instruction, and report when it ends
     #[arg(last = true, value_name = "CMD")]
@@ -75,17 +79,19 @@ impl Args {
 pub fn run(args: Args) -> anyhow::Result<u8> {
     args.check()?;
     if args.command.is_empty() {
-        return watch(&args.watch);
+        return watch(&args.watch, &args.record);
     }
-    Ok(exit::beside_command(watch_command(&args.watch, &args.command)))
+    Ok(exit::beside_command(watch_command(&args.watch, &args.record, &args.command)))
 }
 
 /// Watches until the time is over, the process ends or somebody asks for the
 /// report.
-fn watch(options: &WatchOptions) -> anyhow::Result<u8> {
+fn watch(options: &WatchOptions, record: &RecordOptions) -> anyhow::Result<u8> {
+    let recorder = RecordWitness::prepare(record)?;
     let selection = Selection::of(options).map_err(|error| error.with_code())?;
     let Selection { filter, consumers, target, words, notes } = selection;
-    let live = attach(options, filter, consumers, false)?;
+    let live = attach(options, filter, consumers, recorder.is_some())?;
+    let mut recorder = RecordWitness::begin(recorder, record, options)?;
     tell_progress(&match options.duration {
         Some(duration) => format!("watching {words} for {} s; Ctrl-C ends", duration.as_secs_f64()),
         None => format!("watching {words}; Ctrl-C ends"),
@@ -96,25 +102,35 @@ fn watch(options: &WatchOptions) -> anyhow::Result<u8> {
     if let Some(target) = &target {
         printer.pid = Some(target.pid);
     }
-    watch::watch(live, until, vec![&mut printer])?;
+    let mut witnesses: Witnesses<'_> = vec![&mut printer];
+    witnesses.extend(recorder.as_mut().map(|recorder| recorder as &mut dyn Witness));
+    watch::watch(live, until, witnesses)?;
     Ok(if printer.untrustworthy { exit::UNTRUSTWORTHY } else { exit::FINE })
 }
 
 /// Attaches to a command that has not begun, runs it, and reports when it ends.
-fn watch_command(options: &WatchOptions, words: &[OsString]) -> anyhow::Result<u8> {
+fn watch_command(
+    options: &WatchOptions,
+    record: &RecordOptions,
+    words: &[OsString],
+) -> anyhow::Result<u8> {
+    let recorder = RecordWitness::prepare(record)?;
     let held = Held::fork(words)?;
     // Should attaching fail, `held` is dropped and never executes anything.
     let host_pid = host_pid_of(held.pid())
         .map_err(|error| super::select::SelectError::from(error).with_code())?;
-    let mut live = attach(options, Filter::Process(host_pid), Vec::new(), false)?;
+    let mut live = attach(options, Filter::Process(host_pid), Vec::new(), recorder.is_some())?;
     if let Some(executable) = child::executable_of(&words[0]) {
         // Before its first instruction, so that no spin is missed. A refusal
         // costs the exact iterations alone; they are then said to be unknown.
         let _ = live.listen_to_spins_of(&executable);
     }
+    let mut recorder = RecordWitness::begin(recorder, record, options)?;
     let mut printer = Printer::new(options, Vec::new());
     printer.beside_command = true;
-    let status = watch::watch_command(live, held, options.interval, vec![&mut printer])?;
+    let mut witnesses: Witnesses<'_> = vec![&mut printer];
+    witnesses.extend(recorder.as_mut().map(|recorder| recorder as &mut dyn Witness));
+    let status = watch::watch_command(live, held, options.interval, witnesses)?;
     if printer.untrustworthy {
         return Ok(exit::OURS_BESIDE_COMMAND);
     }
@@ -200,18 +216,15 @@ impl Witness for Printer<'_> {
                 tell_untrustworthy(report);
             }
         }
+        let form = Form {
+            json: self.options.json,
+            verbose: self.options.verbose,
+            by_intervals: self.options.interval.is_some(),
+        };
+        let text = text_of(told, form);
         if self.options.json {
-            let text = match self.options.interval {
-                Some(_) => json::render_line(report),
-                None => json::render(report),
-            };
             return output::print("report", &text);
         }
-        // One report after the other is told from its neighbours.
-        let mut text = String::from(if told.capture.interval == 0 { "" } else { "\n" });
-        let text_options =
-            text::TextOptions { charset: output::charset(), verbose: self.options.verbose };
-        text.push_str(&text::render(report, text_options));
         output::print_report(&text, self.options.color)
     }
 }
