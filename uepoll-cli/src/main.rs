@@ -10,6 +10,7 @@ mod number;
 mod options;
 mod output;
 mod probe;
+mod snapshot;
 mod source;
 mod stress;
 mod top;
@@ -28,6 +29,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Every user-polled ring of the host, or one looked into
+    List(command::list::Args),
     /// Figures of every user-polled ring, over a time or a command
     #[command(visible_alias = "record")]
     Profile(command::profile::Args),
@@ -47,6 +50,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::List(args) => command::list::run(args),
         Command::Profile(args) => command::profile::run(args),
         Command::Top(args) => command::top::run(args),
         Command::Trace(args) => command::trace::run(args),

@@ -19,7 +19,7 @@ const LEAST_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Largest process number: PID_MAX_LIMIT of the kernel is 2^22, and what is
 /// larger but fits its type is for the kernel to refuse.
-const MOST_PID: u32 = i32::MAX as u32;
+pub const MOST_PID: u32 = i32::MAX as u32;
 
 /// Bytes of a process's name that the kernel keeps (TASK_COMM_LEN less its NUL).
 const COMM_BYTES: usize = 15;
@@ -163,7 +163,11 @@ pub struct RingName {
 }
 
 impl RingName {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// A ring as it is written: 4242:7.
+    ///
+    /// # Errors
+    /// A sentence that says how it is written.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let number =
             |text: &str, least: u32| number::within("a number", least..=MOST_PID)(text).ok();
         text.split_once(':')
@@ -191,7 +195,11 @@ impl std::fmt::Display for RingName {
 pub struct Comm(pub [u8; COMM_BYTES + 1]);
 
 impl Comm {
-    fn parse(text: &str) -> Result<Self, String> {
+    /// A process's name as it is written.
+    ///
+    /// # Errors
+    /// A sentence that says what the kernel keeps.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let bytes = text.as_bytes();
         if bytes.is_empty() {
             return Err("a name is wanted, as /proc/PID/comm shows it".into());

@@ -4,6 +4,7 @@ mod cgroup;
 mod child;
 pub mod doctor;
 pub mod help;
+pub mod list;
 pub mod profile;
 mod record;
 pub mod report;

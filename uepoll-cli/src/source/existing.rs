@@ -129,7 +129,7 @@ pub fn name_of_thread(tid: u32) -> String {
 }
 
 /// Threads of a process; none if it is gone.
-fn threads(tgid: u32) -> Vec<u32> {
+pub fn threads(tgid: u32) -> Vec<u32> {
     let Ok(entries) = fs::read_dir(format!("/proc/{tgid}/task")) else { return Vec::new() };
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
@@ -141,7 +141,7 @@ fn asleep_in_wait(tgid: u32, tid: u32) -> Option<i32> {
 
 /// The same, from the text of /proc/PID/task/TID/syscall: "running", or the
 /// number of the system call and its arguments in hexadecimal.
-fn waited_on(text: &str) -> Option<i32> {
+pub fn waited_on(text: &str) -> Option<i32> {
     let mut words = text.split_ascii_whitespace();
     let number: u64 = words.next()?.parse().ok()?;
     if !WAITS.contains(&number) {

@@ -3,7 +3,7 @@
 mod attach;
 mod boundary;
 mod cost;
-mod existing;
+pub mod existing;
 mod head_view;
 mod head_watch;
 pub mod live;
