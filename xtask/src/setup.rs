@@ -45,7 +45,7 @@ const fn package(name: &'static str, file: &'static str) -> Package {
 }
 
 /// What builds kernels and runs machines.
-const PACKAGES: [Package; 23] = [
+const PACKAGES: [Package; 24] = [
     package("gcc", "/usr/bin/gcc"),
     package("libc6-dev", "/usr/include/stdio.h"),
     package("binutils", "/usr/bin/ld"),
@@ -69,6 +69,7 @@ const PACKAGES: [Package; 23] = [
     package("busybox-static", "/bin/busybox"),
     package("bpftrace", "/usr/bin/bpftrace"),
     package("iproute2", "/usr/sbin/ip"),
+    package("tmux", "/usr/bin/tmux"),
 ];
 
 /// A compiler with a core library for BPF, wanted only where there is none.
@@ -92,6 +93,26 @@ pub fn ensure() -> Result<(), Error> {
         bpf_toolchain::linker().map_err(Error::Still)?;
     }
     Ok(())
+}
+
+/// Installs what one command alone needs: packages, each with the file by which
+/// to see that it is there.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn ensure_packages(packages: &[(&'static str, &str)]) -> Result<(), Error> {
+    let missing = || {
+        let absent = packages.iter().filter(|(_, file)| !Path::new(file).exists());
+        absent.map(|(name, _)| *name).collect::<Vec<_>>()
+    };
+    if missing().is_empty() {
+        return Ok(());
+    }
+    install(&missing())?;
+    match missing().first() {
+        Some(name) => Err(Error::Still(format!("the package {name}"))),
+        None => Ok(()),
+    }
 }
 
 fn missing_packages() -> Vec<&'static str> {

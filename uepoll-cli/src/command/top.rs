@@ -1,6 +1,7 @@
 //! `uepoll top`: chooses and attaches as `profile` does, and shows on a terminal
 //! what comes. What is shown how is `top`'s.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use anstream::{AutoStream, ColorChoice};
 
 use super::select::Selection;
 use crate::exit::{self, Usage};
+use crate::file::{Recording, RunName};
 use crate::options::{Color, WatchOptions};
 use crate::output;
-use crate::top::{self, Look, Watch};
+use crate::top::{self, Look, Recorded, Watch};
 
 /// How often figures are shown, unless -i says otherwise.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -21,6 +23,13 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub struct Args {
     #[command(flatten)]
     watch: WatchOptions,
+
+    /// Play a recording; FILE#2 its second run, FILE#KEY=VALUE the last one so
+    /// labelled
+    #[arg(long, value_name = "FILE",
+          conflicts_with_all = ["target", "consumers", "probe_kind", "duration", "interval",
+                                "frequency", "strict"])]
+    from: Option<OsString>,
 }
 
 impl Args {
@@ -42,12 +51,15 @@ impl Args {
 ///
 /// # Errors
 /// [`crate::exit::CannotRun`] if the host is not fit, [`Usage`] if there is no
-/// terminal or what was chosen is not there, any other if the terminal or
-/// what was counted fails.
+/// terminal or what was chosen is not there, any other if the terminal, the
+/// recording, or reading what was counted fails.
 pub fn run(args: Args) -> anyhow::Result<u8> {
     args.check()?;
     let options = &args.watch;
     let look = look(options.color)?;
+    if let Some(from) = &args.from {
+        return play(from, look);
+    }
     let selection = Selection::of(options).map_err(|error| error.with_code())?;
     let Selection { filter, consumers, target, words, notes } = selection;
     let live = super::profile::attach(options, filter, consumers, false)?;
@@ -64,6 +76,15 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     };
     let trusted = top::live(live, watch, look)?;
     Ok(if options.strict && !trusted { exit::UNTRUSTWORTHY } else { exit::FINE })
+}
+
+/// Plays a run of a file.
+fn play(from: &OsStr, look: Look) -> anyhow::Result<u8> {
+    let name = RunName::parse(from).map_err(Usage)?;
+    let (recording, run) = Recording::open_run(&name)?;
+    let words = name.path.file_name().unwrap_or(from).to_string_lossy().into_owned();
+    top::play(format!("{words}#{run}"), &Recorded::new(recording, run), look)?;
+    Ok(exit::FINE)
 }
 
 /// What the terminal can show.

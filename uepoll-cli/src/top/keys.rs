@@ -8,7 +8,6 @@ use super::action::{Action, LEAP};
 pub fn action(event: &Event, typing: bool) -> Option<Action> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => of_key(key, typing),
-        Event::Resize(..) => Some(Action::Redraw),
         _ => None,
     }
 }

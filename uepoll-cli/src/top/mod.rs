@@ -6,6 +6,7 @@ mod column;
 mod frame;
 mod keys;
 mod model;
+mod recording;
 mod reel;
 mod terminal;
 mod view;
@@ -23,9 +24,9 @@ use crate::source::live::Live;
 use action::Effect;
 use frame::Frame;
 use model::Model;
-use reel::Reel;
 use terminal::{Happened, Screen};
 
+pub use recording::Recorded;
 pub use view::Look;
 
 /// How often the ring buffer is drained and the terminal's size looked at.
@@ -83,20 +84,11 @@ pub fn live(mut live: Live, watch: Watch<'_>, look: Look) -> anyhow::Result<bool
     Ok(trusted)
 }
 
-/// A recording whose frames can be read as often as they are wanted.
-pub trait Recorded {
-    /// Frames around the one with number `wanted`, and how many there are.
-    ///
-    /// # Errors
-    /// If they cannot be read.
-    fn frames_around(&mut self, wanted: usize) -> anyhow::Result<Reel>;
-}
-
 /// Plays a recording, until somebody ends it.
 ///
 /// # Errors
 /// If the terminal cannot be used, or the recording not read.
-pub fn play(name: String, recorded: &mut dyn Recorded, look: Look) -> anyhow::Result<()> {
+pub fn play(name: String, recorded: &Recorded, look: Look) -> anyhow::Result<()> {
     let mut model = Model::recording(name, recorded.frames_around(0)?);
     run(&mut model, look, |model, passed| {
         let moved = model.tick(passed);
@@ -134,7 +126,11 @@ fn run(
     let mut ticked = Instant::now();
     let mut draw = true;
     loop {
-        if draw || screen.resized() {
+        if screen.resized() {
+            screen.forget()?;
+            draw = true;
+        }
+        if draw {
             let mut beyond = 0;
             screen.draw(|frame| beyond = view::draw(model, look, frame))?;
             model.limit_scroll(beyond);

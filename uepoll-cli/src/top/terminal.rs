@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event};
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+    enable_raw_mode,
 };
+use ratatui::layout::{Position, Rect, Size};
+use ratatui::{Frame, TerminalOptions, Viewport};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
@@ -55,6 +57,7 @@ pub enum Happened {
 /// A terminal that is ours until this is dropped.
 pub struct Screen {
     terminal: ratatui::Terminal<CrosstermBackend<Stdout>>,
+    size: Size,
     keyboard: OwnedFd,
     signals: Signals,
 }
@@ -74,9 +77,9 @@ impl Screen {
             before(panic);
         }));
         enter().map_err(failed("switching its mode"))?;
-        let terminal = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()));
-        let terminal = terminal.inspect_err(|_| give_back()).map_err(failed("asking its size"))?;
-        Ok(Self { terminal, keyboard, signals })
+        let blank = blank().inspect_err(|_| give_back());
+        let (terminal, size) = blank.map_err(failed("asking its size"))?;
+        Ok(Self { terminal, size, keyboard, signals })
     }
 
     /// Draws a frame; what has not changed is not sent.
@@ -94,14 +97,13 @@ impl Screen {
     /// If the terminal does not take it.
     pub fn forget(&mut self) -> Result<(), TerminalError> {
         let failed = |source| TerminalError::System { what: "clearing it", source };
-        self.terminal.clear().map_err(failed)
+        (self.terminal, self.size) = blank().map_err(failed)?;
+        Ok(())
     }
 
     /// Whether its size is another than when it was drawn last.
-    pub fn resized(&mut self) -> bool {
-        let size = self.terminal.size();
-        let drawn = self.terminal.get_frame().area().as_size();
-        size.is_ok_and(|size| size != drawn)
+    pub fn resized(&self) -> bool {
+        terminal::size().is_ok_and(|size| Size::from(size) != self.size)
     }
 
     /// Waits for something to happen, no longer than `most`.
@@ -111,8 +113,8 @@ impl Screen {
     pub fn wait(&mut self, most: Duration) -> Result<Happened, TerminalError> {
         let failed = |source| TerminalError::System { what: "reading keys", source };
         // A signal interrupts the wait, and is looked at after it.
-        let keys = self.wait_for_keys(most).map_err(failed)?;
-        if self.signals.end.load(Ordering::Relaxed) || keys == Keys::Gone {
+        let there = self.wait_for_keys(most).map_err(failed)?;
+        if self.signals.end.load(Ordering::Relaxed) || !there {
             return Ok(Happened::EndAsked);
         }
         if self.signals.stop.swap(false, Ordering::Relaxed) {
@@ -122,29 +124,27 @@ impl Screen {
             return Ok(Happened::Continued);
         }
         let mut events = Vec::new();
-        if keys == Keys::There {
-            while event::poll(Duration::ZERO).map_err(failed)? {
-                events.push(event::read().map_err(failed)?);
-            }
+        // Asked without new keys too: crossterm may hold some that it has read.
+        while event::poll(Duration::ZERO).map_err(failed)? {
+            events.push(event::read().map_err(failed)?);
         }
         Ok(Happened::Events(events))
     }
 
-    /// Whether there are keys. Asked here rather than of crossterm, which waits
-    /// for ever on a terminal that has gone away.
-    fn wait_for_keys(&self, most: Duration) -> io::Result<Keys> {
+    /// Waits for keys; whether the terminal is still there. Done here rather than
+    /// by crossterm, which waits for ever on a terminal that has gone away.
+    fn wait_for_keys(&self, most: Duration) -> io::Result<bool> {
         let most = Timespec {
             tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(most.subsec_nanos()),
         };
         let mut fds = [PollFd::new(&self.keyboard, PollFlags::IN)];
         match poll(&mut fds, Some(&most)) {
-            Ok(0) | Err(Errno::INTR) => return Ok(Keys::None),
-            Ok(_) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
         let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
-        Ok(if fds[0].revents().intersects(gone) { Keys::Gone } else { Keys::There })
+        Ok(!fds[0].revents().intersects(gone))
     }
 
     /// Gives the terminal back, stops as Ctrl-Z does, and takes it again when
@@ -178,13 +178,16 @@ impl Drop for Screen {
     }
 }
 
-/// Whether there are keys to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keys {
-    None,
-    There,
-    /// The terminal is gone.
-    Gone,
+/// An empty screen of the terminal's size. Not ratatui's own way to get one,
+/// which asks the terminal where its cursor is: not all of them answer, and keys
+/// that come meanwhile are late.
+fn blank() -> io::Result<(ratatui::Terminal<CrosstermBackend<Stdout>>, Size)> {
+    execute!(io::stdout(), Clear(ClearType::All))?;
+    let size = Size::from(terminal::size()?);
+    let viewport = Viewport::Fixed(Rect::from((Position::ORIGIN, size)));
+    let backend = CrosstermBackend::new(io::stdout());
+    let terminal = ratatui::Terminal::with_options(backend, TerminalOptions { viewport })?;
+    Ok((terminal, size))
 }
 
 /// Where keys come from, as crossterm chooses it.

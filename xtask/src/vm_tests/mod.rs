@@ -15,6 +15,7 @@ mod runner;
 mod selection;
 mod spin;
 mod stress;
+mod top;
 mod trace;
 mod waits;
 mod ways;
@@ -38,7 +39,7 @@ macro_rules! table {
 use table;
 
 /// All of them, in the order in which they run.
-const ALL: [&[Test]; 14] = [
+const ALL: [&[Test]; 15] = [
     runner::TESTS,
     epoll_create2::TESTS,
     crates::TESTS,
@@ -52,6 +53,7 @@ const ALL: [&[Test]; 14] = [
     doctor::TESTS,
     spin::TESTS,
     trace::TESTS,
+    top::TESTS,
     memory::TESTS,
 ];
 

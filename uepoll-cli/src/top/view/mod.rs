@@ -89,8 +89,9 @@ fn too_small(area: Rect, frame: &mut Frame<'_>) {
 fn title(model: &Model, look: Look, area: Rect) -> Line<'static> {
     let Some(shown) = model.frame() else { return Line::from("uepoll top").style(bold()) };
     let host = text::header(&shown.report, look.charset);
-    let whole = format!("uepoll top  {host}");
-    let title = if whole.chars().count() <= usize::from(area.width) { whole } else { host };
+    let fits = |title: &String| title.chars().count() <= usize::from(area.width);
+    let named = ["uepoll top  ", "top  "].map(|name| format!("{name}{host}"));
+    let title = named.into_iter().find(fits).unwrap_or(host);
     Line::from(cut(&title, area.width)).style(bold())
 }
 
