@@ -38,6 +38,8 @@ enum Command {
     Memory,
     /// The tool against the truth of many runs, into docs/accuracy.md
     Accuracy(command::accuracy::Args),
+    /// The page, the trace and the log, looked at with the tools they are for
+    Formats(command::formats::Args),
     /// Install what is missing on this machine
     Setup,
     /// Build the eBPF object alone and show what its compiler says
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Command::Prove => (command::prove::run(), 1),
         Command::Memory => (command::memory::run(), 1),
         Command::Accuracy(args) => (command::accuracy::run(args), 1),
+        Command::Formats(args) => (command::formats::run(args), 1),
         Command::Setup => (command::setup::run(), 1),
         Command::Ebpf(args) => (command::ebpf::run(args), 1),
         Command::Kernel(args) => (command::kernel::run(args), 1),

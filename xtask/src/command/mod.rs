@@ -3,6 +3,7 @@
 pub mod accuracy;
 pub mod demo;
 pub mod ebpf;
+pub mod formats;
 pub mod kernel;
 pub mod memory;
 pub mod prove;

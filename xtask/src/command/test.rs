@@ -36,6 +36,15 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let mut tally = Tally::default();
     if !args.vm_only {
         tally = host(filter)?;
+        if "formats".contains(filter) {
+            match super::formats::look() {
+                Ok(()) => tally.passed += 1,
+                Err(error) => {
+                    println!("formats: {error:#}");
+                    tally.failed += 1;
+                }
+            }
+        }
     }
     if let Some(image) = image {
         build_release()?;

@@ -98,7 +98,7 @@ fn plan(report: &Report) -> String {
         .collect();
     format!(
         "<h3>Probes</h3><div class=\"scroll\"><table><thead><tr><th scope=\"col\">observes</th>\
-         <th scope=\"col\">on</th><th scope=\"col\">by</th><th scope=\"col\">lost, and why</th></tr></thead>\
+         <th scope=\"col\" class=\"words\">on</th><th scope=\"col\" class=\"words\">by</th><th scope=\"col\" class=\"words\">lost, and why</th></tr></thead>\
          <tbody>{rows}</tbody></table></div>"
     )
 }

@@ -185,13 +185,25 @@ fn means(series: &Series, id: FigureId) -> impl Iterator<Item = (&Frame, Mean)> 
 
 /// The area under steps; frames that are not known leave a gap.
 fn stairs<'a>(steps: impl Iterator<Item = (&'a Frame, f64)>, y: Scale, span: Span) -> String {
+    let floor = y.to.0;
     let mut out = String::new();
+    let mut area: Vec<(f64, f64)> = Vec::new();
     for (from, to, up) in places(steps, y, span) {
-        if up < y.to.0 {
-            out.push_str(&rectangle(from, up, to - from, y.to.0 - up));
+        // Neighbours are one area: else their common edge would show.
+        if area.last().is_none_or(|last| from - last.0 > 0.5) {
+            out.push_str(&closed(std::mem::take(&mut area), floor));
+            area.push((from, floor));
         }
+        area.extend([(from, up), (to, up)]);
     }
-    out
+    out + &closed(area, floor)
+}
+
+/// An area down to its floor.
+fn closed(mut area: Vec<(f64, f64)>, floor: f64) -> String {
+    let Some((to, _)) = area.last().copied() else { return String::new() };
+    area.push((to, floor));
+    line(&area) + "Z"
 }
 
 /// The upper edge of steps.

@@ -23,6 +23,9 @@ const TIMES: [FigureId; 8] = [
     FigureId::SlotExposure,
 ];
 
+/// Names of a ring beside its own that are shown.
+const NAMES: usize = 8;
+
 /// The heading of a ring: its name, its process, who consumes.
 pub(super) fn heading(ring: &RingReport, id: &str) -> String {
     let comm = ring.owner.as_ref().map_or("owner not seen".into(), |owner| foreign(&owner.comm));
@@ -37,15 +40,17 @@ pub(super) fn heading(ring: &RingReport, id: &str) -> String {
     if ring.closed {
         facts.push("closed during the run: figures up to then".into());
     }
-    if ring.holders.len() > 1 {
-        let holders = ring.holders.iter().take(8);
-        let holders: Vec<String> = holders.map(|it| format!("{}:{}", it.pid, it.fd)).collect();
-        let more = if ring.holders.len() > 8 { " and more" } else { "" };
-        facts.push(format!("also known as {}{more}", holders.join(", ")));
+    let name = ring_name(ring);
+    let holders = ring.holders.iter().map(|it| format!("{}:{}", it.pid, it.fd));
+    let others: Vec<String> = holders.filter(|it| *it != name).take(NAMES + 1).collect();
+    if !others.is_empty() {
+        let more = if others.len() > NAMES { " and more" } else { "" };
+        let others = &others[..others.len().min(NAMES)];
+        facts.push(format!("also known as {}{more}", others.join(", ")));
     }
     format!(
         "<h2 id=\"{id}-head\"><span class=\"ring-name\">{}</span> {comm}</h2><p class=\"facts\">{}</p>",
-        html(&ring_name(ring)),
+        html(&name),
         facts.join(" · ")
     )
 }

@@ -5,7 +5,7 @@
 pub(super) const WIDTH: f64 = 960.0;
 
 /// Where plots begin: names of lanes and values of axes stand before.
-pub(super) const LEFT: f64 = 132.0;
+pub(super) const LEFT: f64 = 196.0;
 
 /// Where they end.
 pub(super) const RIGHT: f64 = WIDTH - 14.0;

@@ -77,8 +77,9 @@ pub(super) fn chart(id: String, ring: &RingReport, series: &Series, span: Span) 
             "Every lane has the same axis of time.{} Depth: from the least to the greatest that a \
              look saw, the line is the greatest at a publish. A lane of one word has nothing to show.",
             if heat {
-                " In ring: each column is what was published then, the darker the more; drawn at \
-                 the upper end of each sample, so that none took longer than it is drawn."
+                " In ring: each column is what was published then, more of it where the shade is \
+                 stronger; drawn at the upper end of each sample, so that none took longer than it \
+                 is drawn."
             } else {
                 ""
             }
