@@ -139,7 +139,7 @@ class Browser:
         size = self("Page.getLayoutMetrics")["cssContentSize"]
         edge = "document.querySelector({}).getBoundingClientRect().{} + scrollY"
         top = self.value(edge.format(json.dumps(first), "top")) - 24 if first else 0
-        bottom = self.value(edge.format(json.dumps(last), "bottom")) + 24 if last else size["height"]
+        bottom = self.value(edge.format(json.dumps(last), "bottom")) + 8 if last else size["height"]
         clip = {"x": 0, "y": top, "width": size["width"], "height": bottom - top, "scale": 1}
         picture = self("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
         with open(path, "wb") as file:

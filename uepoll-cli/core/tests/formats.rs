@@ -10,14 +10,19 @@ mod run;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use fixture::{busy_ring, told};
 use run::{FRAMES, info, show};
-use uepoll_common::counter::RingHistogram;
-use uepoll_common::record::Record;
+use uepoll_common::counter::{RingCounter, RingHistogram};
+use uepoll_common::record::{Record, Resolved};
+use uepoll_core::capture::Capture;
 use uepoll_core::correlate::Correlator;
+use uepoll_core::figures::FigureId;
 use uepoll_core::render::hlog::Log;
 use uepoll_core::render::html::Page;
 use uepoll_core::render::perfetto::Trace;
+use uepoll_core::report::Report;
 use uepoll_core::run::{RunInfo, Told, Viewer};
+use uepoll_core::whole::Whole;
 
 /// Where `cargo xtask formats` finds what was written.
 fn written(name: &str, bytes: &[u8]) -> PathBuf {
@@ -73,6 +78,127 @@ fn a_page_of_nothing_is_a_page() {
     }
 }
 
+/// A page of one interval, without frames.
+fn page_of(capture: &Capture, records: &[Record]) -> String {
+    let mut page = Page::new(&info(false));
+    let mut correlator = Correlator::default();
+    for record in records {
+        page.record(record);
+        correlator.push(record);
+    }
+    page.interval(&Told::of_interval(capture.clone(), &mut correlator, false));
+    page.finish()
+}
+
+#[test]
+fn hundreds_of_rings_are_listed_and_the_busiest_drawn() {
+    let rings = (0..300).map(|number| {
+        let mut ring = busy_ring(number);
+        ring.counters.0[RingCounter::PublishedCallback as usize] += u64::from(number);
+        ring
+    });
+    let page = page_of(&fixture::capture(rings.collect()), &[]);
+    assert!(page.len() < 2 << 20, "{} bytes", page.len());
+    assert!(page.contains("Charts are of the busiest 16 of 300 rings."), "what is left out");
+    assert!(page.contains("The table has the busiest 200."));
+    assert_eq!(page.matches("<section id=\"ring-").count(), 16);
+    assert!(page.contains("<section id=\"ring-299\""), "the busiest is drawn");
+}
+
+#[test]
+fn one_sample_or_none_and_no_time_at_all_are_drawn() {
+    let mut ring = busy_ring(0);
+    ring.histograms = None;
+    ring.counters.0.fill(0);
+    ring.owner = None;
+    ring.consumers.clear();
+    ring.last = None;
+    let mut one = None;
+    let mut capture = fixture::capture(vec![ring]);
+    for duration_ns in [0, 1, 10_000_000_000] {
+        capture.duration_ns = duration_ns;
+        let page = page_of(&capture, one.as_slice());
+        assert!(page.contains("What is not known of this ring, and why"));
+        assert!(!page.contains("NaN") && !page.contains("inf\""), "{duration_ns}");
+        one = Some(sample(capture.start_ns));
+    }
+    let page = page_of(&capture, &[sample(capture.start_ns)]);
+    assert!(page.contains("1 sampled") && page.contains("class=\"heat"), "one sample is shown");
+}
+
+fn sample(time_ns: u64) -> Record {
+    Record::Resolved(Resolved {
+        kind: 1,
+        ring: 0,
+        position: 0,
+        item: 0,
+        arrival_ns: 0,
+        add_entry_ns: time_ns,
+        add_exit_ns: time_ns + 1,
+        consumed_lo_ns: time_ns + 1,
+        consumed_hi_ns: time_ns + 2,
+        sample_shift: 0,
+        interval: 0,
+        waker_tid: 0,
+        flags: 0,
+    })
+}
+
+#[test]
+fn several_intervals_are_told_as_one() {
+    let mut run = info(false);
+    run.by_intervals = true;
+    let mut page = Page::new(&run);
+    let mut whole = Whole::default();
+    for number in 0..3 {
+        let mut capture = fixture::capture(vec![busy_ring(0)]);
+        capture.start_ns += u64::from(number) * capture.duration_ns;
+        let ring = &mut capture.rings[0];
+        // Each begins where the one before ended.
+        if number > 0
+            && let Some(last) = &mut ring.last
+        {
+            let moved = 400_000u32.wrapping_mul(number);
+            (ring.first_head, ring.first_tail) =
+                (ring.first_head.wrapping_add(moved - 9), ring.first_tail.wrapping_add(moved));
+            (last.head, last.tail) = (last.head.wrapping_add(moved), last.tail.wrapping_add(moved));
+        }
+        let told = Told { report: Report::build(&capture, &told(0)), capture, correlated: told(0) };
+        page.interval(&told);
+        whole.add(&told);
+    }
+    let whole = whole.finish().expect("there were three");
+    let ring = &whole.report.rings[0];
+    assert_eq!(ring.count(FigureId::Published), 3 * 400_000);
+    assert_eq!(whole.report.duration_ns, 30_000_000_000);
+    assert_eq!(whole.report.books().unbalanced, 0, "{:?}", ring.equations);
+    let page = page.finish();
+    assert!(
+        page.contains("3 intervals taken together")
+            && page.contains("1 200 000".replace(' ', "\u{a0}").as_str())
+    );
+}
+
+#[test]
+fn a_recording_that_was_cut_short_is_told_as_far_as_it_goes() {
+    /// Passes everything on but intervals.
+    struct Cut(Page);
+    impl Viewer for Cut {
+        fn record(&mut self, record: &Record) {
+            self.0.record(record);
+        }
+        fn frame(&mut self, frame: &Told) {
+            self.0.frame(frame);
+        }
+        fn interval(&mut self, _: &Told) {}
+    }
+    let mut cut = Cut(Page::new(&info(false)));
+    show(&mut cut, false, 3);
+    let page = cut.0.finish();
+    assert!(page.contains("ends in the middle of an interval"));
+    assert!(page.contains("3.0 s") && page.contains("4242:7"));
+}
+
 #[test]
 fn a_trace_is_the_same_each_time_and_bounded() {
     let trace = || {
@@ -101,11 +227,12 @@ impl Viewer for Expected {
 
     fn frame(&mut self, frame: &Told) {
         for ring in &frame.capture.rings {
-            let name = ring.owner.as_ref().map(|it| format!("{}:{}", it.pid, it.fd)).unwrap();
+            let name = ring.owner.as_ref().map(|it| format!("{}:{}", it.pid, it.fd));
+            let name = name.expect("the fixture's rings have owners");
             for (which, key) in
                 [(RingHistogram::WakeUp, "wake_up_ns"), (RingHistogram::Depth, "depth_items")]
             {
-                let raw = ring.histogram(which).unwrap();
+                let raw = ring.histogram(which).expect("the fixture's rings have histograms");
                 let sum = self.0.entry(format!("{name}/{key}")).or_default();
                 *sum = (sum.0 + raw.count, sum.1.max(raw.max));
             }

@@ -33,7 +33,7 @@ const STYLE_HASH: &str = "VGU7/DA3DA0ima1wXo1/x1fEXMQvp7TXYYrXwNRZLJw=";
 const SCRIPT_HASH: &str = "UCmarLKZPT4jcqgb01FTOwjK0lRiuRb4IbpVPR2v8Jw=";
 
 /// Rings that are followed over time, those that were met first.
-const FOLLOWED: usize = 64;
+const FOLLOWED: usize = 256;
 
 /// Rings with charts of their own, the busiest.
 const DRAWN: usize = 16;

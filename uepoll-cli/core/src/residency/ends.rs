@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn two_halves_tell_what_the_whole_tells() {
-        let sample = |n: u64| (100 + n % 900, (n % 50 != 0).then_some(2000 + n % 700));
+        let sample = |n: u64| (100 + n % 900, (!n.is_multiple_of(50)).then_some(2000 + n % 700));
         let mut joined = of((0..4000).map(sample));
         joined.merge(&of((4000..9000).map(sample)));
         joined.merge(&Residency::default());

@@ -107,21 +107,24 @@ pub(super) fn summary(ring: &RingReport, duration_ns: u64) -> String {
     if ring.activity() == 0 {
         return "<p class=\"summary\">Nothing happened on this ring.</p>".into();
     }
-    let mut out = format!("In {} ", length(duration_ns));
+    let mut out = format!("In {}, ", length(duration_ns));
     match number(ring, F::Published) {
         Some(published) => out.push_str(&format!("{published} events took a slot of this ring")),
         None => out.push_str("nobody could see what was published to this ring"),
     }
     if let Some(merged) = number(ring, F::Merged).filter(|_| ring.count(F::Merged) > 0) {
         out.push_str(&format!(
-            "; {merged} more found their item ready already and took none, as merging is meant to do"
+            "; {merged} more were merged: their item was ready already, so they needed none"
         ));
     }
     out.push_str(". ");
     if let Value::Interval(residency) = ring.value(F::Residency) {
         let at_most = |which: Percentile| residency.percentiles[which as usize]?.hi;
         if let Some(half_ns) = at_most(Percentile::P50) {
-            out.push_str(&format!("Half of them were consumed within {}", time_up(half_ns)));
+            out.push_str(&format!(
+                "Of those sampled, half were consumed within {}",
+                time_up(half_ns)
+            ));
             if let Some(most_ns) = at_most(Percentile::P99) {
                 out.push_str(&format!(", 99 % within {}", time_up(most_ns)));
             }

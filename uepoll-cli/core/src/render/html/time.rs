@@ -75,13 +75,18 @@ pub(super) fn chart(id: String, ring: &RingReport, series: &Series, span: Span) 
         title: "Over time",
         description: format!(
             "Every lane has the same axis of time.{} Depth: from the least to the greatest that a \
-             look saw, the line is the greatest at a publish. A lane of one word has nothing to show.",
+             look saw, the line is the greatest at a publish.{}",
             if heat {
                 " In ring: each column is what was published then, more of it where the shade is \
                  stronger; drawn at the upper end of each sample, so that none took longer than it \
                  is drawn."
             } else {
                 ""
+            },
+            if series.waits.kept().is_empty() {
+                ""
+            } else {
+                " Waits seen: above those that slept, below those that did not."
             }
         ),
         height: bottom + 26.0,
