@@ -3,17 +3,20 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::ValueEnum;
 use uepoll_common::record::Record;
+use uepoll_core::render::hlog::Log;
+use uepoll_core::render::html::Page;
+use uepoll_core::render::perfetto::Trace;
 use uepoll_core::render::{json, text};
 use uepoll_core::run::{Told, Viewer};
 
 use crate::exit::{self, Usage};
-use crate::file::{Recording, RunName};
+use crate::file::{Recording, RunName, Which};
 use crate::options::Color;
 use crate::output;
 
@@ -56,6 +59,12 @@ enum Format {
     Text,
     /// For programs (schema uepoll.report/1), as `uepoll profile --json`
     Json,
+    /// One page for a browser, which needs no network
+    Html,
+    /// Tracks over time, for ui.perfetto.dev or trace_processor
+    Perfetto,
+    /// Histograms over time, for HdrHistogram's own tools
+    Hlog,
 }
 
 /// How an interval is told as text or JSON.
@@ -105,9 +114,13 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         None if args.format == Format::Text => {
             output::print_report(&String::from_utf8_lossy(&told.text), args.color)?;
         }
-        None => {
-            output::print("report", &String::from_utf8_lossy(&told.text))?;
+        None if args.format == Format::Perfetto && io::stdout().is_terminal() => {
+            return Err(Usage(
+                "-f perfetto is not for terminals: name a file, as -o run.perfetto-trace".into(),
+            )
+            .into());
         }
+        None => print_bytes(&told.text)?,
     }
     let untrustworthy = args.strict && !told.trustworthy;
     Ok(if untrustworthy { exit::UNTRUSTWORTHY } else { exit::FINE })
@@ -120,18 +133,68 @@ struct Answer {
 }
 
 fn tell(recording: &Recording, run: u32, args: &Args) -> anyhow::Result<Answer> {
-    let by_intervals = recording.runs().iter().any(|of| of.number == run && of.info.by_intervals);
-    let form = Form { json: args.format == Format::Json, verbose: args.verbose, by_intervals };
-    let mut intervals = Intervals { form, text: String::new(), trustworthy: true };
-    recording.view_intervals(run, &mut intervals)?;
-    Ok(Answer { text: intervals.text.into_bytes(), trustworthy: intervals.trustworthy })
+    let info = &recording.find(&Which::Number(run))?.info;
+    let trust = |viewer| Trust { viewer, trustworthy: true };
+    let (text, trustworthy) = match args.format {
+        Format::Text | Format::Json => {
+            let json = args.format == Format::Json;
+            let form = Form { json, verbose: args.verbose, by_intervals: info.by_intervals };
+            let mut intervals = Intervals { form, text: String::new() };
+            let mut trust = trust(&mut intervals as &mut dyn Viewer);
+            recording.view_intervals(run, &mut trust)?;
+            let trustworthy = trust.trustworthy;
+            (intervals.text.into_bytes(), trustworthy)
+        }
+        Format::Html => {
+            let mut page = Page::new(info);
+            let mut trust = trust(&mut page);
+            recording.view(run, &mut trust)?;
+            let trustworthy = trust.trustworthy;
+            (page.finish().into_bytes(), trustworthy)
+        }
+        Format::Perfetto => {
+            let mut trace = Trace::new(info);
+            let mut trust = trust(&mut trace);
+            recording.view(run, &mut trust)?;
+            let trustworthy = trust.trustworthy;
+            (trace.finish(), trustworthy)
+        }
+        Format::Hlog => {
+            let mut log = Log::new(info);
+            let mut trust = trust(&mut log);
+            recording.view(run, &mut trust)?;
+            let trustworthy = trust.trustworthy;
+            (log.finish().into_bytes(), trustworthy)
+        }
+    };
+    Ok(Answer { text, trustworthy })
+}
+
+/// Looks at the books on the way to another viewer.
+struct Trust<'a> {
+    viewer: &'a mut dyn Viewer,
+    trustworthy: bool,
+}
+
+impl Viewer for Trust<'_> {
+    fn record(&mut self, record: &Record) {
+        self.viewer.record(record);
+    }
+
+    fn frame(&mut self, frame: &Told) {
+        self.viewer.frame(frame);
+    }
+
+    fn interval(&mut self, interval: &Told) {
+        self.trustworthy &= interval.report.trustworthy();
+        self.viewer.interval(interval);
+    }
 }
 
 /// Collects what is printed of each interval.
 struct Intervals {
     form: Form,
     text: String,
-    trustworthy: bool,
 }
 
 impl Viewer for Intervals {
@@ -140,7 +203,6 @@ impl Viewer for Intervals {
     fn frame(&mut self, _frame: &Told) {}
 
     fn interval(&mut self, interval: &Told) {
-        self.trustworthy &= interval.report.trustworthy();
         self.text.push_str(&text_of(interval, self.form));
     }
 }
@@ -149,6 +211,17 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let identity = |path: &Path| path.metadata().ok().map(|file| (file.dev(), file.ino()));
     identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
+/// On stdout; a reader that has gone away is no fault.
+fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write the report on stdout")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn write_to(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! `uepoll trace`: one line for each sampled event, wait, refused add and run of
 //! the worker, as they become known.
 
+use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
@@ -8,12 +9,13 @@ use uepoll_common::record::Record;
 use uepoll_core::capture::Capture;
 use uepoll_core::render::trace::{Kind, Lines};
 use uepoll_core::render::{paragraph, text};
-use uepoll_core::run::Told;
+use uepoll_core::run::{Told, Viewer};
 
 use super::profile::{attach, tell_progress};
 use super::select::Selection;
 use super::watch::{self, Ended, Until, Witness};
 use crate::exit::{self, Usage};
+use crate::file::{Recording, RunName, Which};
 use crate::options::WatchOptions;
 use crate::output::{self, Reader};
 
@@ -25,6 +27,12 @@ const COLUMNS: usize = 80;
 pub struct Args {
     #[command(flatten)]
     watch: WatchOptions,
+
+    /// Lines of a recording; FILE#2 of its second run, FILE#KEY=VALUE of the last
+    /// one so labelled
+    #[arg(long, value_name = "FILE",
+          conflicts_with_all = ["target", "consumers", "probe_kind", "duration", "frequency"])]
+    from: Option<OsString>,
 
     /// Lines of these kinds alone: event,wait,estale,enospc,offload,ring
     #[arg(short, long = "events", value_name = "KIND,...", value_delimiter = ',',
@@ -56,6 +64,9 @@ impl Args {
 pub fn run(args: Args) -> anyhow::Result<u8> {
     args.check()?;
     let options = &args.watch;
+    if let Some(from) = &args.from {
+        return retell(from, &args);
+    }
     let selection = Selection::of(options).map_err(|error| error.with_code())?;
     let Selection { filter, consumers, target, words, notes } = selection;
     let mut live = attach(options, filter, consumers, true)?;
@@ -66,20 +77,52 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let mut lines = Lines::new(live.start_ns(), output::charset());
     // What was there before is named by what is known of it now.
     lines.know(&live.peek()?.rings);
-    let mut tracer = Tracer {
-        options,
-        events: &args.events,
-        lines,
-        notes,
-        text: String::new(),
-        untrustworthy: false,
-    };
-    if options.json {
-        tracer.text.push_str(&tracer.lines.json_head(Some(live.start_unix_ns())));
-    }
+    let mut tracer = Tracer::new(&args, lines, notes, live.start_unix_ns());
     let until = Until { duration: options.duration, target: target.as_ref(), interval: None };
     watch::watch(live, until, vec![&mut tracer])?;
     Ok(if tracer.untrustworthy { exit::UNTRUSTWORTHY } else { exit::FINE })
+}
+
+/// Prints lines of a run that was kept.
+fn retell(from: &OsStr, args: &Args) -> anyhow::Result<u8> {
+    let name = RunName::parse(from).map_err(Usage)?;
+    let (recording, run) = Recording::open_run(&name)?;
+    let info = &recording.find(&Which::Number(run))?.info;
+    let lines = Lines::new(info.started_mono_ns, output::charset());
+    let tracer = Tracer::new(args, lines, Vec::new(), info.started_unix_ns);
+    let mut retold = Retold { tracer, result: Ok(Reader::There) };
+    recording.view_intervals(run, &mut retold)?;
+    retold.result?;
+    Ok(if retold.tracer.untrustworthy { exit::UNTRUSTWORTHY } else { exit::FINE })
+}
+
+/// Prints what a recording tells, until nobody reads it any more.
+struct Retold<'a> {
+    tracer: Tracer<'a>,
+    result: anyhow::Result<Reader>,
+}
+
+/// Bytes of lines that are printed at once.
+const AT_ONCE: usize = 64 << 10;
+
+impl Viewer for Retold<'_> {
+    fn record(&mut self, record: &Record) {
+        if !matches!(self.result, Ok(Reader::There)) {
+            return;
+        }
+        Witness::record(&mut self.tracer, record);
+        if self.tracer.text.len() >= AT_ONCE {
+            self.result = self.tracer.drained();
+        }
+    }
+
+    fn frame(&mut self, _: &Told) {}
+
+    fn interval(&mut self, interval: &Told) {
+        if matches!(self.result, Ok(Reader::There)) {
+            self.result = Witness::interval(&mut self.tracer, interval);
+        }
+    }
 }
 
 /// Prints lines as records come.
@@ -94,7 +137,13 @@ struct Tracer<'a> {
     untrustworthy: bool,
 }
 
-impl Tracer<'_> {
+impl<'a> Tracer<'a> {
+    fn new(args: &'a Args, lines: Lines, notes: Vec<String>, started_unix_ns: u64) -> Self {
+        let options = &args.watch;
+        let text = if options.json { lines.json_head(started_unix_ns) } else { String::new() };
+        Self { options, events: &args.events, lines, notes, text, untrustworthy: false }
+    }
+
     fn wants(&self, record: &Record) -> bool {
         self.events.is_empty()
             || Kind::of(record).is_some_and(|kind| self.events.iter().any(|e| e == kind.word()))

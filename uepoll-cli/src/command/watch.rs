@@ -15,7 +15,6 @@ use uepoll_core::correlate::Correlator;
 use uepoll_core::run::Told;
 
 use super::child::Held;
-use super::samples::Samples;
 use super::target::Target;
 use crate::output::Reader;
 use crate::source::live::Live;
@@ -158,7 +157,6 @@ struct Command {
 struct Watched<'a> {
     live: Live,
     correlator: Correlator,
-    samples: Option<Samples>,
     witnesses: Witnesses<'a>,
     by_intervals: bool,
     reader: Reader,
@@ -175,7 +173,6 @@ impl<'a> Watched<'a> {
         Ok(Self {
             live,
             correlator: Correlator::default(),
-            samples: Samples::from_environment()?,
             witnesses,
             by_intervals: interval.is_some(),
             reader: Reader::There,
@@ -245,8 +242,8 @@ impl<'a> Watched<'a> {
 
     /// The source, and where its records go.
     fn parts<'b>(&'b mut self) -> (&'b mut Live, impl FnMut(Record) + use<'a, 'b>) {
-        let Self { live, correlator, samples, witnesses, .. } = self;
-        (live, keep(correlator, samples.as_mut(), witnesses))
+        let Self { live, correlator, witnesses, .. } = self;
+        (live, keep(correlator, witnesses))
     }
 
     /// Tells how far the interval has come.
@@ -278,9 +275,9 @@ impl<'a> Watched<'a> {
 
     /// Ends the last interval.
     fn finish(self, ended: Ended) -> anyhow::Result<()> {
-        let Self { live, mut correlator, mut samples, mut witnesses, .. } = self;
+        let Self { live, mut correlator, mut witnesses, .. } = self;
         let capture = live
-            .finish(&mut keep(&mut correlator, samples.as_mut(), &mut witnesses))
+            .finish(&mut keep(&mut correlator, &mut witnesses))
             .context("cannot read what was counted")?;
         if self.reader == Reader::There {
             let of_run = (self.by_intervals, self.first_ns);
@@ -290,7 +287,7 @@ impl<'a> Watched<'a> {
         for witness in witnesses {
             witness.finish()?;
         }
-        samples.map_or(Ok(()), Samples::finish)
+        Ok(())
     }
 }
 
@@ -332,14 +329,10 @@ fn each(
 /// Puts a record where it belongs.
 fn keep<'a, 'w>(
     correlator: &'a mut Correlator,
-    mut samples: Option<&'a mut Samples>,
     witnesses: &'a mut Witnesses<'w>,
 ) -> impl FnMut(Record) + use<'a, 'w> {
     move |record| {
         correlator.push(&record);
-        if let Some(samples) = samples.as_deref_mut() {
-            samples.push(&record);
-        }
         witnesses.iter_mut().for_each(|witness| witness.record(&record));
     }
 }

@@ -65,7 +65,7 @@ impl Truth {
     }
 }
 
-/// A sampled position, as `uepoll profile` tells it in `UEPOLL_SAMPLES`.
+/// A sampled position, as `uepoll trace --json` tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Number of its ring.
@@ -83,25 +83,36 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Reads the file's text.
+    /// Reads the lines of a trace.
     ///
     /// # Errors
-    /// If a line is not a sample.
+    /// If there is no first line, or a line of an event is not one.
     pub fn parse_all(text: &str) -> anyhow::Result<Vec<Self>> {
-        text.lines().map(|line| Self::parse(line).with_context(|| line.to_owned())).collect()
+        let mut lines = text.lines();
+        let first: Value = serde_json::from_str(lines.next().context("no line")?)?;
+        let start_ns = first["monotonic_ns"].as_u64().context("when the trace began")?;
+        let events = lines.filter_map(|line| match serde_json::from_str::<Value>(line) {
+            Ok(value) if value["kind"] != "event" => None,
+            value => Some((line, value)),
+        });
+        let parse = |(line, value): (&str, serde_json::Result<Value>)| {
+            Self::parse(&value?, start_ns).with_context(|| line.to_owned())
+        };
+        events.map(parse).collect()
     }
 
-    fn parse(line: &str) -> anyhow::Result<Self> {
-        let value: Value = serde_json::from_str(line)?;
+    fn parse(value: &Value, start_ns: u64) -> anyhow::Result<Self> {
         let number = |key: &'static str| value[key].as_u64().context(key);
-        let shift = u32::try_from(number("sample_shift")?)?;
+        // What began before the trace did has a time below 0.
+        let known = |key: &str| value[key].as_i64().map(|ns| start_ns.wrapping_add_signed(ns));
+        let clock = |key: &'static str| known(key).context(key);
         Ok(Self {
             ring: number("ring")?,
             position: u32::try_from(number("position")?)?,
-            add_ns: (number("add_entry_ns")?, number("add_exit_ns")?),
-            consumed_lo_ns: value["consumed_lo_ns"].as_u64(),
-            consumed_hi_ns: value["consumed_hi_ns"].as_u64(),
-            weight: 1u64.checked_shl(shift).context("sample_shift")?,
+            add_ns: (clock("add_entry_ns")?, clock("add_exit_ns")?),
+            consumed_lo_ns: known("consumed_lo_ns"),
+            consumed_hi_ns: known("consumed_hi_ns"),
+            weight: number("stands_for")?,
         })
     }
 
@@ -152,9 +163,10 @@ mod tests {
 
     #[test]
     fn bounds_and_truth_are_as_the_definition_has_them() {
-        let line = "{\"ring\":0,\"position\":7,\"item\":1,\"add_entry_ns\":100,\
-                    \"add_exit_ns\":110,\"consumed_lo_ns\":150,\"consumed_hi_ns\":190,\
-                    \"sample_shift\":3,\"interval\":0}";
+        let line = "{\"monotonic_ns\":1000}\n\
+                    {\"kind\":\"event\",\"ring\":0,\"position\":7,\"add_entry_ns\":-900,\
+                    \"add_exit_ns\":-890,\"consumed_lo_ns\":-850,\"consumed_hi_ns\":-810,\
+                    \"stands_for\":8}\n{\"kind\":\"end\"}\n";
         let sample = Sample::parse_all(line).unwrap()[0];
         assert_eq!((sample.position, sample.weight), (7, 8));
         assert_eq!(sample.bounds_ns(), (40, Some(90)));

@@ -76,16 +76,20 @@ fn result(text: &str) -> anyhow::Result<Value> {
     serde_json::from_str(&json.join("\n")).with_context(|| format!("stress's result: {text}"))
 }
 
+/// The run, kept in the guest: every sampled position is in it.
+const RUN: &str = "/run/run.uepoll";
+
 /// What the guest's shell does.
 fn script(spec: &Spec, uepoll: &Path, share: &Path) -> String {
     let uepoll = uepoll.display();
     let [report, stress, truth, samples] = FILES.map(|file| share.join(file).display().to_string());
     let load = format!("{uepoll} {} --ground-truth {truth}", spec.stress_words());
-    let watch = format!("UEPOLL_SAMPLES={samples} {uepoll} {}", spec.profile_words());
+    let watch = format!("{uepoll} {} -o {RUN}", spec.profile_words());
+    let told = format!("{uepoll} trace --from {RUN} --json -e event >{samples}");
     if !spec.high_resolution() {
         // No shell between the two: the tool listens to the probe of the program
         // that it starts. A command's stdout goes to stderr.
-        return format!("{watch} -- {load} >{report} 2>{stress}");
+        return format!("{watch} -- {load} >{report} 2>{stress} && {told}");
     }
     // The ring has to exist before it can be named.
     format!(
@@ -99,6 +103,7 @@ fn script(spec: &Spec, uepoll: &Path, share: &Path) -> String {
          done\n\
          {watch} -r $load:$fd -d {WATCHED_S} >{report}\n\
          status=$?\n\
+         {told} || exit 1\n\
          kill -TERM $load\n\
          wait $load || exit 1\n\
          exit $status\n"

@@ -30,7 +30,7 @@ pub struct Evidence {
     pub stress: Value,
     /// `--ground-truth`.
     pub truth: Truth,
-    /// `UEPOLL_SAMPLES`.
+    /// Every sampled position.
     pub samples: Vec<Sample>,
 }
 

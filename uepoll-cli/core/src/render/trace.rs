@@ -210,7 +210,7 @@ impl Lines {
     }
 
     /// First line of a JSON trace: what the clocks of the others are since.
-    pub fn json_head(&self, started_unix_ns: Option<u64>) -> String {
+    pub fn json_head(&self, started_unix_ns: u64) -> String {
         let head = json!({
             "schema": SCHEMA,
             "kind": "start",
@@ -220,10 +220,12 @@ impl Lines {
         format!("{head}\n")
     }
 
-    /// Last line of a JSON trace: whether anything was missed.
+    /// Last line of a JSON trace, or of an interval of it: whether anything was
+    /// missed.
     pub fn json_end(&self, report: &Report) -> String {
         let end = json!({
             "kind": "end",
+            "interval": report.interval,
             "duration_ns": report.duration_ns,
             "notes": report.notes,
             "loss": {
