@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::FileError;
 use super::schema::{self, Kind, VERSION};
@@ -31,17 +31,44 @@ pub fn open_for_writing(path: &Path) -> Result<Opened, FileError> {
     let created = make(path)?;
     let opened = prepare(path);
     if opened.is_err() && created {
-        // A failure leaves nothing behind; what failed is told, not this.
-        let _ = fs::remove_file(path);
+        remove(path);
     }
     Ok(Opened { db: opened?, created })
 }
 
+/// Removes a file in which there is no run, and what SQLite put beside it.
+pub fn remove(path: &Path) {
+    // The others first: SQLite would take them for a newer file's.
+    for end in ["-wal", "-shm", "-journal", ""] {
+        let mut path = path.as_os_str().to_owned();
+        path.push(end);
+        // If it cannot go, it stays: an empty file does no harm.
+        let _ = fs::remove_file(path);
+    }
+}
+
 fn prepare(path: &Path) -> Result<Connection, FileError> {
+    match prepare_locked(path, false) {
+        // File systems over a network share no memory: there the file is ours
+        // alone until the run ends, and readers wait.
+        Err(FileError::Sqlite { error, .. })
+            if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) =>
+        {
+            let mut shared = path.as_os_str().to_owned();
+            shared.push("-shm");
+            // Of no use to anybody here; if it cannot go, it stays.
+            let _ = fs::remove_file(shared);
+            prepare_locked(path, true)
+        }
+        result => result,
+    }
+}
+
+fn prepare_locked(path: &Path, alone: bool) -> Result<Connection, FileError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = Connection::open_with_flags(path, flags)
         .map_err(|error| FileError::of(path, "open", error))?;
-    set_up(&mut db).map_err(|error| FileError::of(path, "write to", error))?;
+    set_up(&db, alone).map_err(|error| FileError::of(path, "write to", error))?;
     let kind = schema::kind_of(&db).map_err(|error| FileError::of(path, "read", error))?;
     let path_buf = path.to_owned();
     match kind {
@@ -51,17 +78,27 @@ fn prepare(path: &Path) -> Result<Connection, FileError> {
         }
         Kind::Other(why) => return Err(FileError::NotOurs { path: path_buf, why }),
     }
-    // A kill leaves whole transactions: what was written before is safe, and
-    // readers see it while we go on. Only after what the file is was looked at.
-    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
-        .and_then(|()| db.pragma_update(None, "synchronous", "NORMAL"))
+    // Only after what the file is was looked at.
+    log_ahead(&db)
         .and_then(|()| if kind == Kind::Empty { schema::create(&mut db) } else { Ok(()) })
         .map_err(|error| FileError::of(path, "write to", error))?;
     Ok(db)
 }
 
-fn set_up(db: &mut Connection) -> rusqlite::Result<()> {
+/// Switches to write-ahead logging: a kill leaves whole transactions, what was
+/// written before is safe, and readers see it while we go on.
+fn log_ahead(db: &Connection) -> rusqlite::Result<()> {
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    // The first that needs the memory that readers share.
+    db.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |_| Ok(()))
+}
+
+fn set_up(db: &Connection, alone: bool) -> rusqlite::Result<()> {
     db.busy_timeout(PATIENCE)?;
+    if alone {
+        db.pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))?;
+    }
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;

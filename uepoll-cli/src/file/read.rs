@@ -179,8 +179,11 @@ fn open_hardened(path: &Path) -> Result<Connection, FileError> {
     // Its recorder was killed: what is beside the file has to be brought in,
     // or the index of it made anew, and that writes.
     let writing = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    if let Ok(db) = open_as(path, path.as_os_str().to_owned(), writing) {
-        return what_it_is(db, path);
+    for locking in ["NORMAL", "EXCLUSIVE"] {
+        // Alone, where the file system shares no memory (a network's).
+        if let Ok(db) = open_locked(path, path.as_os_str().to_owned(), writing, locking) {
+            return what_it_is(db, path);
+        }
     }
     // Nothing may be written here. Nothing needs to be, if nothing is beside it.
     if has_log(path) {
@@ -212,6 +215,15 @@ fn open_as(
     name: std::ffi::OsString,
     flags: OpenFlags,
 ) -> rusqlite::Result<Connection> {
+    open_locked(path, name, flags, "NORMAL")
+}
+
+fn open_locked(
+    path: &Path,
+    name: std::ffi::OsString,
+    flags: OpenFlags,
+    locking: &str,
+) -> rusqlite::Result<Connection> {
     // A relative name that looks like one of SQLite's own (":memory:") is a file.
     let name = if path.is_relative() && !flags.contains(OpenFlags::SQLITE_OPEN_URI) {
         Path::new(".").join(name).into_os_string()
@@ -229,6 +241,7 @@ fn open_as(
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     db.pragma_update(None, "cell_size_check", true)?;
     db.pragma_update(None, "query_only", true)?;
+    db.pragma_update_and_check(None, "locking_mode", locking, |_| Ok(()))?;
     // The first that reads the file.
     db.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
     Ok(db)

@@ -204,13 +204,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         let runs = || self.db.query_row("SELECT COUNT(*) FROM run", [], |row| row.get::<_, i64>(0));
         if self.created && self.run.is_none() && runs().is_ok_and(|runs| runs == 0) {
-            // What is beside it first: SQLite would take it for a newer file's.
-            for beside in ["-wal", "-shm", ""] {
-                let mut path = self.path.clone().into_os_string();
-                path.push(beside);
-                // If it cannot go, it stays: an empty file is no harm.
-                let _ = std::fs::remove_file(path);
-            }
+            create::remove(&self.path);
         }
     }
 }
