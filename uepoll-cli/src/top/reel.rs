@@ -90,8 +90,16 @@ impl Reel {
 
 #[cfg(test)]
 mod tests {
+    use uepoll_core::figures::FIGURES;
+
     use super::super::fixture;
     use super::*;
+
+    #[test]
+    fn a_ring_of_a_frame_weighs_what_the_bound_says() {
+        let values = size_of::<uepoll_core::report::Value>() * FIGURES.len();
+        assert!(values < 15_000, "{values} bytes for the figures of one ring");
+    }
 
     #[test]
     fn the_oldest_frames_are_let_go_and_the_others_keep_their_numbers() {

@@ -2,7 +2,7 @@
 //! and below it what the table has no room for of the chosen ring.
 
 use ratatui::Frame;
-use ratatui::layout::{Alignment, Constraint, Layout, Rect};
+use ratatui::layout::{Alignment, Constraint, Layout, Margin, Rect};
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, Wrap};
@@ -34,7 +34,7 @@ pub fn draw(model: &Model, look: Look, area: Rect, frame: &mut Frame<'_>) {
     let rows = model.rows();
     if rows.is_empty() {
         let why = Paragraph::new(why_empty(model)).wrap(Wrap { trim: true });
-        return frame.render_widget(why, area.inner(ratatui::layout::Margin::new(0, 1)));
+        return frame.render_widget(why, area.inner(Margin::new(0, 1)));
     }
     let chosen_row = model.chosen_row(&rows);
     let chosen_lines = if area.height >= ROWS_WITH_CHOSEN { CHOSEN } else { 0 };
