@@ -193,6 +193,23 @@ fn axes(x: Scale, y: Scale, nines: f64) -> String {
     format!("{}{}{out}", path("grid", &grid), path("base", &base))
 }
 
+/// The nearest whole number of two digits: what is printed is what was looked up.
+fn two_digits(value: f64) -> u64 {
+    let scale = 10f64.powf((value.max(1.0).log10().floor() - 1.0).max(0.0));
+    ((value / scale).round() * scale).round() as u64
+}
+
+/// A share with as many digits as it has nines, and one more; never all where
+/// some are beyond.
+fn nines(share: f64) -> String {
+    if !(0.999..1.0).contains(&share) {
+        return percent(share);
+    }
+    let digits = (-(1.0 - share).log10()).floor().clamp(2.0, 9.0) as usize;
+    let scale = 10f64.powi(digits as i32);
+    format!("{:.*} %", digits - 1, (share * 100.0 * scale / 10.0).floor() * 10.0 / scale)
+}
+
 /// Share of a curve that is no longer than a value.
 fn share_at(points: &Points, value_ns: u64) -> f64 {
     let after = points.partition_point(|(value, _)| *value <= value_ns);
@@ -203,20 +220,21 @@ fn readout(curves: &[Curve], x: Scale) -> Readout {
     let mut places = Vec::with_capacity(PLACES + 1);
     for place in 0..=PLACES {
         let power = x.from.0 + (x.from.1 - x.from.0) * place as f64 / PLACES as f64;
-        let value_ns = 10f64.powf(power) as u64;
+        let value_ns = two_digits(10f64.powf(power));
         let values = curves.iter().map(|curve| {
             let share = share_at(&curve.upper, value_ns);
             match curve.lower.as_ref().map(|lower| share_at(lower, value_ns)) {
                 // More have a lower end below this than have an upper one.
-                Some(most) if percent(most) != percent(share) => {
-                    format!("{}–{}", percent(share), percent(most))
+                Some(most) if nines(most) != nines(share) => {
+                    format!("{}–{}", nines(share), nines(most))
                 }
-                _ => percent(share),
+                _ => nines(share),
             }
         });
         let at = format!("≤ {}", time_up(value_ns));
-        places.push((x.place(power), at, values.collect()));
+        places.push((x.place(log(value_ns)), at, values.collect()));
     }
+    places.dedup_by(|one, before| one.1 == before.1);
     Readout {
         axis: "took",
         names: curves.iter().map(|curve| curve.figure.row().head.to_owned()).collect(),
@@ -234,6 +252,20 @@ mod tests {
         for (value_ns, share) in [(9, 0.0), (10, 0.1), (999, 0.9), (5000, 1.0)] {
             assert!((share_at(&points, value_ns) - share).abs() < 1e-9, "{value_ns}");
         }
+    }
+
+    #[test]
+    fn nearly_all_is_read_out_with_its_nines() {
+        for (share, text) in [
+            (0.98, "98 %"),
+            (0.9991, "99.91 %"),
+            (0.99997, "99.997 %"),
+            (1.0, "100 %"),
+            (0.0, "0 %"),
+        ] {
+            assert_eq!(nines(share), text);
+        }
+        assert_eq!([0.0, 7.0, 112.3, 98_765.0].map(two_digits), [0, 7, 110, 99_000]);
     }
 
     #[test]
