@@ -2,6 +2,7 @@
 //! code. Everything else is elsewhere.
 
 mod command;
+mod complete;
 mod duration;
 mod exit;
 mod file;
@@ -46,9 +47,13 @@ enum Command {
     Stress(command::stress::Args),
     /// What a figure or an error means, or a verb's options
     Help(command::help::Args),
+    /// Write the man pages into a folder
+    #[command(hide = true)]
+    Man(command::man::Args),
 }
 
 fn main() -> ExitCode {
+    complete::answer::<Cli>();
     let result = match Cli::parse().command {
         Command::List(args) => command::list::run(args),
         Command::Profile(args) => command::profile::run(args),
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => command::doctor::run(args),
         Command::Stress(args) => command::stress::run(args),
         Command::Help(args) => command::help::run(args, Cli::command()),
+        Command::Man(args) => command::man::run(args, Cli::command()),
     };
     exit::code_of(result)
 }

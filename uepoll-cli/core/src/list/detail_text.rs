@@ -13,6 +13,11 @@ const MOST_SLOTS: usize = 16;
 /// Columns that what a file is begins at, at most.
 const LEAST_WHAT: usize = 20;
 
+/// Columns of the names of flags: more of them are no ordinary item's, and are
+/// told as a number.
+const MOST_ASKS: usize = 20;
+const MOST_READY: usize = 18;
+
 /// Heads of the items' columns.
 const HEADS: [&str; 6] = ["ITEM", "FD", "ASKS", "READY", "DATA", "FILE"];
 
@@ -50,15 +55,10 @@ fn heading(detail: &Detail, charset: Charset) -> String {
     let comm = escaped(&ring.holder.comm, charset, 16);
     let inner = ring.inner_pid.map(|pid| format!(" (process {pid} of its own namespace)"));
     let place = ring.cgroup.as_deref().and_then(container);
-    let place = place.map(|place| format!("  in {}", escaped(&place, charset, 60)));
-    let words = format!(
-        "{}:{}  {comm}{}{}",
-        ring.holder.pid,
-        ring.holder.fd,
-        inner.unwrap_or_default(),
-        place.unwrap_or_default()
-    );
-    format!("{release}  {protocol}\n\n{}", paragraph("", &words))
+    let place = place.map(|place| format!(" in {}", escaped(&place, charset, 60)));
+    let name = format!("{}:{}  ", ring.holder.pid, ring.holder.fd);
+    let words = format!("{comm}{}{}", inner.unwrap_or_default(), place.unwrap_or_default());
+    format!("{release}  {protocol}\n\n{}", paragraph(&name, &words))
 }
 
 fn numbers(ring: &Ring) -> String {
@@ -177,7 +177,8 @@ fn item_row(item: &Item, targets: &[Target], charset: Charset) -> [String; 6] {
         (None, _) => "?".to_owned(),
     };
     let data = format!("{:#x}", item.data);
-    let (asks, ready) = (interest(item.events), ready(item.ready_events));
+    let asks = short(interest(item.events), item.events, MOST_ASKS);
+    let ready = short(ready(item.ready_events), item.ready_events, MOST_READY);
     [format!("{mark}{}", item.number), fd, asks, ready, data, what]
 }
 
@@ -189,7 +190,7 @@ fn files(targets: &[Target], charset: Charset) -> String {
             [
                 "?".to_owned(),
                 target.fd.to_string(),
-                interest(target.events),
+                short(interest(target.events), target.events, MOST_ASKS),
                 "?".to_owned(),
                 format!("{:#x}", target.data),
                 what(&target.what, charset),
@@ -197,6 +198,11 @@ fn files(targets: &[Target], charset: Charset) -> String {
         })
         .collect();
     grid(&rows)
+}
+
+/// The names of flags, or their number where they are too many.
+fn short(names: String, flags: u32, most: usize) -> String {
+    if names.len() > most { format!("{flags:#x}") } else { names }
 }
 
 fn what(what: &What, charset: Charset) -> String {

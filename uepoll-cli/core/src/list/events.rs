@@ -18,9 +18,13 @@ const FLAGS: [(u32, &str); 10] = [
 const INPUT_FLAGS: [(u32, &str); 4] =
     [(1 << 28, "EXCLUSIVE"), (1 << 29, "WAKEUP"), (1 << 30, "ONESHOT"), (1 << 31, "ET")];
 
-/// What an item asks for: `IN|ET`.
+/// ERR and HUP, which the kernel adds to whatever is asked for.
+const ALWAYS: u32 = 0x018;
+
+/// What an item asks for, beyond ERR and HUP, which every item does: `IN|ET`.
 pub fn interest(events: u32) -> String {
-    names(events, FLAGS.iter().chain(&INPUT_FLAGS))
+    let asked = if events & ALWAYS == ALWAYS { events & !ALWAYS } else { events };
+    names(asked, FLAGS.iter().chain(&INPUT_FLAGS))
 }
 
 /// What an item has: `IN|HUP`, with `REMOVED` for bit 27.
@@ -50,7 +54,8 @@ mod tests {
 
     #[test]
     fn every_bit_is_told() {
-        assert_eq!(interest(0x8000_0001), "IN|ET");
+        assert_eq!(interest(0x8000_0019), "IN|ET");
+        assert_eq!(interest(0x8000_0009), "IN|ERR|ET");
         assert_eq!(ready(0x0800_0011), "IN|HUP|REMOVED");
         assert_eq!(ready(0), "0");
         assert_eq!(ready(0x8000_0000), "0x80000000");

@@ -23,7 +23,10 @@ const CONTAINER: usize = 7;
 pub fn text(listing: &Listing, charset: Charset) -> String {
     let mut out = heading(listing, charset);
     if listing.rings.is_empty() {
-        out.push_str("no user-polled ring\n");
+        out.push_str(match listing.hidden.processes + listing.hidden.files {
+            0 => "no user-polled ring\n",
+            _ => "no user-polled ring where we may look\n",
+        });
     } else {
         out.push_str(&table(&listing.rings, charset));
     }
