@@ -2,6 +2,8 @@
 
 use std::process::{ExitCode, ExitStatus};
 
+use crate::file::FileError;
+
 /// All went well.
 pub const FINE: u8 = 0;
 /// A finding: a verdict, a failed check, a degraded host.
@@ -69,7 +71,9 @@ pub fn code_of_command(status: ExitStatus) -> u8 {
 fn code_of_error(error: &anyhow::Error) -> u8 {
     if error.is::<CannotRun>() {
         CANNOT_RUN
-    } else if error.is::<Usage>() {
+    } else if error.is::<Usage>()
+        || error.downcast_ref::<FileError>().is_some_and(FileError::is_of_the_name)
+    {
         USAGE
     } else if error.is::<Interrupted>() {
         INTERRUPTED

@@ -91,7 +91,7 @@ fn watch(options: &WatchOptions, record: &RecordOptions) -> anyhow::Result<u8> {
     let selection = Selection::of(options).map_err(|error| error.with_code())?;
     let Selection { filter, consumers, target, words, notes } = selection;
     let live = attach(options, filter, consumers, recorder.is_some())?;
-    let mut recorder = RecordWitness::begin(recorder, record, options)?;
+    let mut recorder = RecordWitness::begin(recorder, record, options, &live)?;
     tell_progress(&match options.duration {
         Some(duration) => format!("watching {words} for {} s; Ctrl-C ends", duration.as_secs_f64()),
         None => format!("watching {words}; Ctrl-C ends"),
@@ -125,7 +125,9 @@ fn watch_command(
         // costs the exact iterations alone; they are then said to be unknown.
         let _ = live.listen_to_spins_of(&executable);
     }
-    let mut recorder = RecordWitness::begin(recorder, record, options)?;
+    // The run begins where its first interval does, as near as can be.
+    live.begin();
+    let mut recorder = RecordWitness::begin(recorder, record, options, &live)?;
     let mut printer = Printer::new(options, Vec::new());
     printer.beside_command = true;
     let mut witnesses: Witnesses<'_> = vec![&mut printer];

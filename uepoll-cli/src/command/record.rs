@@ -3,12 +3,13 @@
 
 use uepoll_common::record::Record;
 use uepoll_core::capture::Capture;
-use uepoll_core::run::Told;
+use uepoll_core::run::{RunInfo, Told};
 
 use super::watch::Witness;
 use crate::file::{Prepared, Recorder, run_info};
 use crate::options::{RecordOptions, WatchOptions};
 use crate::output::Reader;
+use crate::source::live::Live;
 
 /// Keeps what it is told in a file.
 pub struct RecordWitness {
@@ -32,9 +33,14 @@ impl RecordWitness {
         prepared: Option<Prepared>,
         options: &RecordOptions,
         watch: &WatchOptions,
+        live: &Live,
     ) -> anyhow::Result<Option<Self>> {
         let Some(prepared) = prepared else { return Ok(None) };
-        let info = run_info(&options.labels, watch.interval.is_some());
+        let info = RunInfo {
+            started_unix_ns: live.start_unix_ns(),
+            started_mono_ns: live.start_ns(),
+            ..run_info(&options.labels, watch.interval.is_some())
+        };
         Ok(Some(Self { recorder: Some(prepared.begin(&info)?) }))
     }
 }

@@ -158,6 +158,23 @@ pub enum FileError {
 }
 
 impl FileError {
+    /// Whether another file, or another run, is the remedy.
+    pub fn is_of_the_name(&self) -> bool {
+        matches!(
+            self,
+            Self::Open { .. }
+                | Self::NoFile { .. }
+                | Self::NotOurs { .. }
+                | Self::Empty { .. }
+                | Self::Newer { .. }
+                | Self::ByteOrder { .. }
+                | Self::Damaged { .. }
+                | Self::NotClosed { .. }
+                | Self::NoSuchRun { .. }
+                | Self::NothingCounted { .. }
+        )
+    }
+
     /// Of what SQLite said while `doing` something with the file.
     pub fn of(path: &std::path::Path, doing: &'static str, error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode as Code;
