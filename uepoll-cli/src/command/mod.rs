@@ -6,7 +6,6 @@ pub mod doctor;
 pub mod help;
 pub mod list;
 pub mod man;
-pub mod man;
 pub mod profile;
 mod record;
 pub mod report;
