@@ -2,7 +2,7 @@
 
 use super::detail::{Detail, Item, Known, Memory, SlotContent, Target, What};
 use super::events::{interest, ready};
-use super::{Ring, container, protocol_name, table};
+use super::{Capacity, Ring, container, protocol_name, table};
 use crate::render::text::WIDTH;
 use crate::render::{Charset, escaped, paragraph};
 use uepoll_common::abi;
@@ -32,7 +32,7 @@ pub fn text(detail: &Detail, charset: Charset) -> String {
     }
     match &detail.memory {
         Ok(memory) => {
-            out.push_str(&header(memory));
+            out.push_str(&header(memory, ring.state.capacity));
             out.push_str(&slots(memory));
             out.push_str(&items(memory, &detail.targets, charset));
         }
@@ -70,7 +70,8 @@ fn numbers(ring: &Ring) -> String {
     if state.is_impossible() {
         out += &format!("\n  CORRUPT: they are {} apart: no such depth can be\n", state.depth());
     } else {
-        out += &format!("   depth {}{mark}\n", state.depth());
+        let depth = state.sound_depth().map_or("?".to_owned(), |depth| depth.to_string());
+        out += &format!("   depth {depth}{mark}\n");
     }
     out
 }
@@ -89,7 +90,7 @@ fn consumers(ring: &Ring, charset: Charset) -> String {
     paragraph("  consumer  ", &words)
 }
 
-fn header(memory: &Memory) -> String {
+fn header(memory: &Memory, capacity: Capacity) -> String {
     let header = &memory.header;
     let mut out = format!(
         "  header    magic {:#010x}   {} + {} bytes   {} items\n",
@@ -106,6 +107,9 @@ fn header(memory: &Memory) -> String {
         if said as usize != is {
             wrong.push(format!("{name} is {is} by the kernel"));
         }
+    }
+    if Capacity::Exact(header.max_items) != capacity {
+        wrong.push(format!("max_items_nr is {capacity} by the kernel"));
     }
     if !wrong.is_empty() {
         let words = format!("{} (the program can write to it)", wrong.join("; "));

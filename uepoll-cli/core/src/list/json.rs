@@ -74,7 +74,7 @@ fn ring(ring: &Ring) -> Json {
         "capacity_at_most": bound,
         "head": state.head,
         "tail": state.tail,
-        "depth": (!state.is_impossible()).then_some(state.depth()),
+        "depth": state.sound_depth(),
         "corrupt": state.is_impossible(),
         "moving": state.moving,
         "asleep": ring.asleep.as_ref().map(|asleep| {

@@ -103,11 +103,17 @@ impl State {
         self.tail.wrapping_sub(self.head)
     }
 
-    /// Whether head and tail cannot both be right. A consumer in mid-step adds
-    /// one to the depth, so a little more than the capacity is possible; a head
-    /// read after tail may be ahead of it for as long as the ring moves.
+    /// The same, if head and tail can be a pair. A consumer in mid-step adds one,
+    /// so a little more than the capacity is possible.
+    pub fn sound_depth(&self) -> Option<u32> {
+        let depth = self.depth();
+        (depth <= self.capacity.most().saturating_mul(2)).then_some(depth)
+    }
+
+    /// Whether head and tail cannot both be right. A head read after tail may be
+    /// ahead of it for as long as the ring moves: that alone is no corruption.
     pub fn is_impossible(&self) -> bool {
-        !self.moving && self.depth() > self.capacity.most().saturating_mul(2)
+        !self.moving && self.sound_depth().is_none()
     }
 }
 
@@ -170,5 +176,6 @@ mod tests {
         assert!(!state(0, 9, false).is_impossible(), "a consumer in mid-step");
         assert!(state(1000, 1, false).is_impossible());
         assert!(!state(4, 3, true).is_impossible(), "head was read later");
+        assert_eq!(state(4, 3, true).sound_depth(), None);
     }
 }

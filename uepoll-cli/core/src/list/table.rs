@@ -5,7 +5,7 @@ use crate::render::text::WIDTH;
 use crate::render::{Charset, escaped, paragraph};
 
 /// Columns that a name keeps when there is little room.
-const LEAST_NAME: usize = 8;
+const LEAST_NAME: usize = 4;
 
 /// Columns that a container keeps; with less room it goes.
 const LEAST_CONTAINER: usize = 9;
@@ -143,7 +143,7 @@ fn cells(ring: &Ring, charset: Charset) -> [String; 8] {
     let state = &ring.state;
     let used = state.used.map_or("?".to_owned(), |used| used.to_string());
     let mark = if state.moving { "*" } else { "" };
-    let depth = if state.is_impossible() { "?".to_owned() } else { state.depth().to_string() };
+    let depth = state.sound_depth().map_or("?".to_owned(), |depth| depth.to_string());
     let consumer = match ring.asleep.as_deref() {
         None => "?".to_owned(),
         Some([]) => "-".to_owned(),
