@@ -9,6 +9,7 @@ mod run;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use fixture::{busy_ring, told};
 use run::{FRAMES, info, show};
@@ -92,8 +93,10 @@ fn page_of(capture: &Capture, records: &[Record]) -> String {
 
 #[test]
 fn hundreds_of_rings_are_listed_and_the_busiest_drawn() {
+    let busy = busy_ring(0);
     let rings = (0..300).map(|number| {
-        let mut ring = busy_ring(number);
+        let mut ring = busy.clone();
+        ring.ring = number;
         ring.counters.0[RingCounter::PublishedCallback as usize] += u64::from(number);
         ring
     });
@@ -261,4 +264,49 @@ fn a_log_has_a_line_for_each_frame_ring_and_distribution() {
     let lines = log.lines().filter(|line| line.starts_with("Tag=")).count() as u64;
     assert_eq!(lines, FRAMES * (8 + 2 + 8));
     assert!(log.is_ascii());
+}
+
+/// Filling its histograms takes longer than what is tested.
+static CAPTURE: LazyLock<Capture> =
+    LazyLock::new(|| fixture::capture(vec![busy_ring(0), busy_ring(1)]));
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(24))]
+
+    /// Whatever a file holds.
+    #[test]
+    fn hostile_records_neither_stop_nor_fill_any_format(
+        words in proptest::collection::vec(proptest::prelude::any::<[u64; 9]>(), 0..200),
+        start_ns: u64,
+        duration_ns: u64,
+    ) {
+        let mut capture = CAPTURE.clone();
+        (capture.start_ns, capture.duration_ns) = (start_ns, duration_ns);
+        let records: Vec<Record> = words
+            .iter()
+            .filter_map(|words| {
+                let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+                bytes[..4].copy_from_slice(&(words[8] as u32 % 8).to_ne_bytes());
+                bytes[4..8].copy_from_slice(&(words[7] as u32 % 3).to_ne_bytes());
+                Record::decode(&bytes)
+            })
+            .collect();
+        let info = info(true);
+        let mut page = Page::new(&info);
+        let mut trace = Trace::new(&info);
+        let mut log = Log::new(&info);
+        let viewers: [&mut dyn Viewer; 3] = [&mut page, &mut trace, &mut log];
+        for viewer in viewers {
+            records.iter().for_each(|record| viewer.record(record));
+            let told = Told::of_frame(None, &capture, &records);
+            viewer.frame(&told);
+            viewer.frame(&told);
+            viewer.interval(&told);
+            viewer.frame(&told);
+        }
+        let page = page.finish();
+        assert!(page.len() < 2 << 20 && !page.contains("NaN"));
+        assert!(!trace.finish().is_empty());
+        assert!(log.finish().is_ascii());
+    }
 }

@@ -28,6 +28,9 @@ const LARGEST: u64 = 1 << 62;
 /// tag: nothing is lost but its course.
 const LINES_BYTES: usize = 32 << 20;
 
+/// Tags of the rest of a run: each takes some 200 KiB until it is written.
+const REST_TAGS: usize = 500;
+
 /// Distributions of the kernel side, and the figure that each is.
 const FIGURES: [(RingHistogram, FigureId); 8] = [
     (RingHistogram::PublishDirect, FigureId::PublishDirect),
@@ -48,7 +51,7 @@ pub struct Log {
     /// Frames since the last interval.
     frames: u64,
     rest: Option<Rest>,
-    /// Values that no histogram takes, or lines that could not be made.
+    /// Values that no histogram takes, or histograms that found no room.
     left_out: u64,
     lines_bytes: usize,
 }
@@ -89,7 +92,7 @@ impl Log {
             }
         }
         if self.left_out > 0 {
-            notes.push(format!("{} values or lines could not be written", self.left_out));
+            notes.push(format!("{} values or histograms are left out", self.left_out));
         }
         notes.extend(self.rings.values().cloned());
         notes.push(
@@ -156,6 +159,10 @@ impl Log {
         }
         let rest = self.rest.get_or_insert(Rest { start_ns, end_ns, histograms: BTreeMap::new() });
         rest.end_ns = rest.end_ns.max(end_ns);
+        if rest.histograms.len() >= REST_TAGS && !rest.histograms.contains_key(tag) {
+            self.left_out += 1;
+            return;
+        }
         let sum = rest.histograms.entry(tag.to_owned()).or_insert_with(empty);
         if sum.add(&histogram).is_err() {
             self.left_out += 1;

@@ -36,11 +36,20 @@ struct Curve {
 /// The chart of a ring; `None` if nothing of it was timed.
 pub(super) fn chart(id: String, ring: &RingCapture, told: &RingCorrelated) -> Option<Chart> {
     let curves = curves(ring, told);
-    let all = || curves.iter().flat_map(|curve| curve.lower.iter().chain([&curve.upper]).flatten());
-    let least_ns = all().map(|(value_ns, _)| *value_ns).min()?.max(1);
-    let most_ns = all().map(|(value_ns, _)| *value_ns).max()?.max(least_ns + 1);
+    let uppers = || curves.iter().flat_map(|curve| &curve.upper);
+    let lowers = || curves.iter().filter_map(|curve| curve.lower.as_ref());
+    let values_ns = || uppers().chain(lowers().flatten()).map(|(value_ns, _)| *value_ns);
+    let most_ns = values_ns().max()?;
+    // Lower ends of 0 are many and say little: they begin at the axis.
+    let least_ns = uppers().map(|(value_ns, _)| *value_ns).min().unwrap_or(most_ns).max(1);
+    let most_ns = most_ns.max(least_ns.saturating_add(1));
     let count = curves.iter().map(|curve| curve.count).max()?;
-    let x = Scale { from: (log(least_ns).floor(), log(most_ns) + 0.05), to: (LEFT, RIGHT) };
+    let mut from = log(least_ns).floor();
+    let axis_ns = 10f64.powf(from) as u64;
+    if from > 0.0 && lowers().any(|lower| share_at(lower, axis_ns) > 0.02) {
+        from -= 1.0;
+    }
+    let x = Scale { from: (from, log(most_ns) + 0.05), to: (LEFT, RIGHT) };
     // As many nines as there are values to tell them.
     let nines = (count.max(1) as f64).log10().ceil().clamp(2.0, 5.0);
     let y = Scale { from: (0.0, nines), to: (BOTTOM, TOP) };

@@ -93,7 +93,7 @@ pub(super) fn waiting(ring: &RingReport, series: &Series, span: Span) -> Lane {
     let mut lane = figure(ring, series, span, FigureId::ConsumerWaiting);
     let (mut slept, mut awake) = (String::new(), String::new());
     for wait in series.waits.kept() {
-        if !span.meets(wait.entry_ns, wait.exit_ns - wait.entry_ns + 1) {
+        if !span.meets(wait.entry_ns, (wait.exit_ns - wait.entry_ns).saturating_add(1)) {
             continue;
         }
         let (from, to) = (span.place(wait.entry_ns), span.place(wait.exit_ns));

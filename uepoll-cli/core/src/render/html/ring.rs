@@ -126,7 +126,7 @@ pub(super) fn summary(ring: &RingReport, duration_ns: u64) -> String {
                 time_up(half_ns)
             ));
             if let Some(most_ns) = at_most(Percentile::P99) {
-                out.push_str(&format!(", 99 % within {}", time_up(most_ns)));
+                out.push_str(&format!(", 99\u{a0}% within {}", time_up(most_ns)));
             }
             out.push_str(". ");
         }
