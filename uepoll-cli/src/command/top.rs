@@ -6,12 +6,17 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use anstream::{AutoStream, ColorChoice};
+use uepoll_core::capture::Owner;
+use uepoll_core::list::detail_text;
+use uepoll_core::render::escaped;
 
 use super::select::Selection;
+use super::target;
 use crate::exit::{self, Usage};
 use crate::file::{Recording, RunName};
 use crate::options::{Color, WatchOptions};
 use crate::output;
+use crate::snapshot;
 use crate::top::{self, Look, Recorded, Watch};
 
 /// How often figures are shown, unless -i says otherwise.
@@ -67,15 +72,28 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         let target = target.as_ref().filter(|target| target.has_ended())?;
         Some(format!("process {} has ended; what is shown is what was", target.pid))
     };
+    // What /proc calls a process is what the kernel side calls it.
+    let same_numbers = target::in_initial_namespace();
+    let look_into = |owner: &Owner| (same_numbers && owner.fd >= 0).then(|| found_in(owner, look));
     let watch = Watch {
         words,
         notes,
         interval: options.interval.unwrap_or(INTERVAL),
         duration: options.duration,
         ended: &ended,
+        look_into: &look_into,
     };
     let trusted = top::live(live, watch, look)?;
     Ok(if options.strict && !trusted { exit::UNTRUSTWORTHY } else { exit::FINE })
+}
+
+/// What is in a ring now, or why that cannot be told.
+fn found_in(owner: &Owner, look: Look) -> String {
+    match snapshot::look(owner.pid, owner.fd) {
+        Ok(detail) => detail_text(&detail, look.charset),
+        // A descriptor's text may be anything.
+        Err(error) => escaped(&error.to_string(), look.charset, usize::MAX),
+    }
 }
 
 /// Plays a run of a file.

@@ -17,6 +17,7 @@ mod fixture;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use uepoll_core::capture::Owner;
 use uepoll_core::correlate::Correlator;
 use uepoll_core::run::Told;
 
@@ -44,6 +45,8 @@ pub struct Watch<'a> {
     pub duration: Option<Duration>,
     /// Whether the process that is watched, if it is one, has ended; in words.
     pub ended: &'a dyn Fn() -> Option<String>,
+    /// What is in a ring now, in lines; `None` if it cannot be named to us.
+    pub look_into: &'a dyn Fn(&Owner) -> Option<String>,
 }
 
 /// Shows what the kernel tells, until somebody ends it. Whether every frame
@@ -73,6 +76,14 @@ pub fn live(mut live: Live, watch: Watch<'_>, look: Look) -> anyhow::Result<bool
             // An interval that was missed, as while we were stopped, is a part
             // of the next one.
             due = Instant::now().max(due) + watch.interval;
+        }
+        if let Some(ring) = model.looked_into()
+            && (shows_more || model.found().is_none())
+            && let Some(found) = ring.owner.as_ref().and_then(watch.look_into)
+        {
+            let number = ring.number;
+            model.put_found(number, found);
+            shows_more = true;
         }
         if !ended && let Some(words) = (watch.ended)() {
             ended = true;

@@ -65,6 +65,8 @@ pub struct Model {
     /// Lines that are above the first of the page.
     scroll: usize,
     notes: Vec<String>,
+    /// What was found in a ring when it was last looked into, in lines.
+    found: Option<(RingNumber, String)>,
 }
 
 impl Model {
@@ -95,6 +97,7 @@ impl Model {
             under_help: Page::Rings,
             scroll: 0,
             notes,
+            found: None,
         }
     }
 
@@ -111,6 +114,27 @@ impl Model {
     /// Says one thing more of the run.
     pub fn note(&mut self, note: String) {
         self.notes.push(note);
+    }
+
+    /// The ring to be looked into: that of the page, while what is shown is now.
+    pub fn looked_into(&self) -> Option<&RingReport> {
+        match self.page {
+            Page::Ring(number) if self.moving && matches!(self.origin, Origin::Live(_)) => {
+                self.frame()?.ring(number)
+            }
+            _ => None,
+        }
+    }
+
+    /// What was found in that ring, in lines; `None` if it was not looked into.
+    pub fn found(&self) -> Option<&str> {
+        let number = self.looked_into()?.number;
+        self.found.as_ref().filter(|(of, _)| *of == number).map(|(_, lines)| lines.as_str())
+    }
+
+    /// A ring was looked into.
+    pub fn put_found(&mut self, ring: RingNumber, lines: String) {
+        self.found = Some((ring, lines));
     }
 
     /// The frame that is shown; `None` before the first, or while it is not at

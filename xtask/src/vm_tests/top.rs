@@ -34,6 +34,8 @@ shown LIVE; shown "$RING"
 shown '#3'
 keep rings
 press Enter; shown 'p99.9'; keep ring
+terminal resize-window -x 80 -y 80; shown ITEM; keep items
+terminal resize-window -x 80 -y 24; shown 'p99.9'
 press Escape; shown 'published/s'
 press '?'; shown 'choose a ring'; press Escape; shown 'published/s'
 press /; press nobody; shown 'no ring whose'; keep filter
@@ -84,6 +86,7 @@ fn top_shows_rings_obeys_keys_and_gives_the_terminal_back(bench: &Bench) -> anyh
     for line in ["in ring", "wake-up", "publish", "consumer"] {
         ensure!(screen("ring")?.contains(line), "no {line}: {}", screen("ring")?);
     }
+    ensure!(screen("items")?.contains("eventfd"), "no items: {}", screen("items")?);
     ensure!(screen("filter")?.contains("`nobody`"), "{}", screen("filter")?);
     ensure!(screen("wide")?.lines().any(|line| line.len() > 100), "{}", screen("wide")?);
     for name in ["stopped", "after"] {

@@ -197,6 +197,22 @@ fn a_frame_that_is_not_at_hand_is_asked_for() {
 }
 
 #[test]
+fn a_ring_is_looked_into_only_while_what_is_shown_is_now() {
+    let mut model = live(2);
+    assert!(model.looked_into().is_none(), "no ring is open");
+    model.apply(Action::Open);
+    assert_eq!(model.looked_into().map(|ring| ring.number), Some(0));
+    model.put_found(0, "two items".into());
+    assert_eq!(model.found(), Some("two items"));
+    model.apply(Action::Pause);
+    assert_eq!(model.found(), None);
+    model.apply(Action::Pause);
+    model.put_found(1, "another's".into());
+    assert_eq!(model.found(), None);
+    assert!(recording(2).looked_into().is_none());
+}
+
+#[test]
 fn depths_are_those_up_to_the_shown_frame() {
     let mut model = live(3);
     let all = model.depths(0, 99);

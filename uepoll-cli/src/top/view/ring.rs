@@ -1,5 +1,5 @@
 //! The page of one ring: its part of the report, the pictures of its
-//! histograms, and below them what `-v` adds to a report.
+//! histograms, below them what `-v` adds to a report, and what `list` finds in it.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -57,9 +57,10 @@ fn lines(model: &Model, ring: &RingReport, look: Look, width: u16) -> Vec<String
     lines.extend(beside(&pictures(model, ring, look.charset), usize::from(width)));
     // The long form begins with the short one.
     lines.extend(long.lines().skip(short.lines().count()).map(str::to_owned));
-    if let Some(owner) = ring.owner.as_ref().filter(|owner| owner.fd >= 0) {
+    if let Some(found) = model.found() {
         lines.push(String::new());
-        lines.push(format!("  its items, one by one: uepoll list {}:{}", owner.pid, owner.fd));
+        lines.push("now".to_owned());
+        lines.extend(found.lines().map(str::to_owned));
     }
     lines
 }

@@ -140,6 +140,15 @@ fn one_ring_shows_its_report_and_its_histograms() {
 }
 
 #[test]
+fn what_is_in_a_ring_stands_at_the_end_of_its_page() {
+    let mut model = live();
+    model.apply(Action::Open);
+    model.put_found(0, "4242:7  two items\n  ITEM FD".into());
+    let text = screen(&model, UTF8, (80, 80));
+    assert!(text.contains("now\n4242:7  two items\n  ITEM FD\n"), "{text}");
+}
+
+#[test]
 fn help_names_every_key() {
     let mut model = live();
     model.apply(Action::Help);
