@@ -26,7 +26,8 @@ const TRACKS: usize = 10_000;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Of {
     Ring,
-    Producer(u32),
+    /// A thread, and whether it is a worker.
+    Producer(u32, bool),
     Depth,
     Worker(u32),
     Consumer(u32),
@@ -125,8 +126,8 @@ impl<'a> Writer<'a> {
         };
         let flow = self.flows + 1;
         let consumed = record.consumed_hi_ns != 0;
-        let name =
-            if record.flags & Resolved::BY_WORKER == 0 { "publish" } else { "publish (offloaded)" };
+        let by_worker = record.flags & Resolved::BY_WORKER != 0;
+        let name = if by_worker { "publish (offloaded)" } else { "publish" };
         let notes = || {
             vec![
                 number("position", u64::from(record.position)),
@@ -141,7 +142,7 @@ impl<'a> Writer<'a> {
             notes: notes(),
             flow: consumed.then_some((event::FLOWS, flow)),
         };
-        let published = self.slice(record.ring, Of::Producer(record.waker_tid), publish);
+        let published = self.slice(record.ring, Of::Producer(record.waker_tid, by_worker), publish);
         if !consumed || !published {
             return;
         }
@@ -349,8 +350,9 @@ fn name(ring: RingNumber, of: Of, names: &Names) -> String {
     match of {
         Of::Ring if names.ring.is_empty() => format!("ring {ring}"),
         Of::Ring => names.ring.clone(),
-        Of::Producer(0) => "producer not known".into(),
-        Of::Producer(tid) => format!("producer {tid}"),
+        Of::Producer(0, _) => "producer not known".into(),
+        Of::Producer(tid, false) => format!("producer {tid}"),
+        Of::Producer(tid, true) => format!("producer {tid}, an offload worker"),
         Of::Depth => "depth".into(),
         Of::Worker(tid) => format!("offload worker {tid}"),
         Of::Consumer(tid) => {
