@@ -24,7 +24,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Options of `uepoll top`
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "Keys: press `?` while it runs.")]
+#[command(
+    after_help = "Figures are those of the last second, or of the last -i TIME. Keys: press `?` while it runs."
+)]
 pub struct Args {
     #[command(flatten)]
     watch: WatchOptions,
