@@ -1,6 +1,7 @@
-//! `ring_load IDLE WRITES_PER_S`: one busy ring beside IDLE rings in which
-//! nothing happens, until stdin ends. A test program for the virtual machine:
-//! it tells `PID FD` of the busy ring once all rings are there.
+//! `ring_load IDLE WRITES_PER_S [STUCK_AFTER]`: one busy ring beside IDLE rings
+//! in which nothing happens, until stdin ends; after STUCK_AFTER events its
+//! consumer consumes no more. A test program for the virtual machine: it tells
+//! `PID FD` of the busy ring once all rings are there.
 
 use std::error::Error;
 use std::fs::File;
@@ -25,8 +26,9 @@ type Failure = Box<dyn Error + Send + Sync>;
 fn main() -> Result<(), Failure> {
     let mut arguments = std::env::args().skip(1).map(|word| word.parse::<u32>());
     let (Some(Ok(idle)), Some(Ok(rate))) = (arguments.next(), arguments.next()) else {
-        return Err("usage: ring_load IDLE WRITES_PER_S".into());
+        return Err("usage: ring_load IDLE WRITES_PER_S [STUCK_AFTER]".into());
     };
+    let stuck_after = arguments.next().transpose()?.map_or(u64::MAX, u64::from);
     let period = Duration::from_secs(1) / rate.max(1);
     let idle = (0..idle).map(|_| UserPoll::create(1)).collect::<Result<Vec<_>, _>>()?;
     let busy = UserPoll::create(ITEMS)?;
@@ -40,7 +42,7 @@ fn main() -> Result<(), Failure> {
     let theirs = Arc::clone(&sources);
     thread::Builder::new()
         .name("consumer".into())
-        .spawn(move || end_with(consume(&busy, mapping, &theirs)))?;
+        .spawn(move || end_with(consume(&busy, mapping, &theirs, stuck_after)))?;
     thread::Builder::new()
         .name("producer".into())
         .spawn(move || end_with(produce(&sources, period)))?;
@@ -61,9 +63,15 @@ fn consume(
     ring: &UserPoll,
     mapping: Mapping,
     sources: &[File],
+    stuck_after: u64,
 ) -> Result<std::convert::Infallible, Failure> {
     let mut consumer = Consumer::new(mapping);
+    let mut consumed = 0u64;
     loop {
+        while consumed >= stuck_after {
+            // As one that waits for a lock that nobody gives up.
+            thread::park();
+        }
         let mut failed = None;
         let drained = consumer.drain(SLOT_SPINS, |event| {
             let source = usize::try_from(event.data).ok().and_then(|at| sources.get(at));
@@ -77,6 +85,7 @@ fn consume(
         if let Some(failed) = failed {
             return Err(failed.into());
         }
+        consumed += u64::from(drained.consumed);
         if drained.consumed == 0 {
             ring.wait(None)?;
         }

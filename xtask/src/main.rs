@@ -40,6 +40,10 @@ enum Command {
     Accuracy(command::accuracy::Args),
     /// The page, the trace and the log, looked at with the tools they are for
     Formats(command::formats::Args),
+    /// The recordings in examples/, made anew in the virtual machine
+    Examples,
+    /// A hundred recorders killed, a hundred files read
+    Kills,
     /// Install what is missing on this machine
     Setup,
     /// Build the eBPF object alone and show what its compiler says
@@ -58,6 +62,8 @@ fn main() -> ExitCode {
         Command::Memory => (command::memory::run(), 1),
         Command::Accuracy(args) => (command::accuracy::run(args), 1),
         Command::Formats(args) => (command::formats::run(args), 1),
+        Command::Examples => (command::examples::run(), 1),
+        Command::Kills => (command::kills::run(), 1),
         Command::Setup => (command::setup::run(), 1),
         Command::Ebpf(args) => (command::ebpf::run(args), 1),
         Command::Kernel(args) => (command::kernel::run(args), 1),

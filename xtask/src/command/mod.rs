@@ -3,8 +3,10 @@
 pub mod accuracy;
 pub mod demo;
 pub mod ebpf;
+pub mod examples;
 pub mod formats;
 pub mod kernel;
+pub mod kills;
 pub mod memory;
 pub mod prove;
 pub mod setup;

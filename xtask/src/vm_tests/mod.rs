@@ -6,7 +6,9 @@ mod bench;
 mod crates;
 mod doctor;
 mod epoll_create2;
+pub mod file;
 mod holders;
+mod list;
 pub mod memory;
 pub mod profile;
 pub mod report;
@@ -39,7 +41,7 @@ macro_rules! table {
 use table;
 
 /// All of them, in the order in which they run.
-const ALL: [&[Test]; 15] = [
+const ALL: [&[Test]; 17] = [
     runner::TESTS,
     epoll_create2::TESTS,
     crates::TESTS,
@@ -54,6 +56,8 @@ const ALL: [&[Test]; 15] = [
     spin::TESTS,
     trace::TESTS,
     top::TESTS,
+    file::TESTS,
+    list::TESTS,
     memory::TESTS,
 ];
 
