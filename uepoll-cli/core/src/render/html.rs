@@ -10,6 +10,7 @@ mod lane;
 mod ring;
 mod series;
 mod svg;
+mod table;
 mod time;
 mod words;
 
@@ -22,6 +23,7 @@ use crate::report::RingReport;
 use crate::run::{RunInfo, Told, Viewer};
 use crate::whole::Whole;
 use series::{Series, Wait};
+use table::{Column, table};
 use time::Span;
 
 const STYLE: &str = include_str!("html/page.css");
@@ -99,8 +101,8 @@ impl Page {
         body.push_str("<main>\n");
         if cut_short {
             body.push_str(
-                "<p class=\"note\">The recording ends in the middle of an interval: its figures are those up to \
-                 the last moment that was written.</p>",
+                "<p class=\"note\">The recording ends in the middle of an interval: its figures \
+                 are those up to the last moment that was written.</p>",
             );
         }
         match &told {
@@ -118,8 +120,8 @@ impl Page {
     fn rings(&self, told: &Told) -> String {
         let rings = &told.report.rings;
         if rings.is_empty() {
-            return "<section><h2>No ring was seen</h2><p>Nobody who was watched created a user-polled ring, \
-                    added to one, waited on one or published to one.</p></section>"
+            return "<section><h2>No ring was seen</h2><p>Nobody who was watched created a \
+                    user-polled ring, added to one, waited on one or published to one.</p></section>"
                 .into();
         }
         let mut sections = Vec::new();
@@ -135,7 +137,7 @@ impl Page {
         }
         let mut out = String::new();
         if rings.len() > 1 {
-            out.push_str(&table(rings, sections.len()));
+            out.push_str(&overview(rings, sections.len()));
         }
         sections.iter().for_each(|section| out.push_str(section));
         out
@@ -168,7 +170,8 @@ impl Page {
                 }
             }
             None => out.push_str(&format!(
-                "<p class=\"left-out\">Not drawn over time: only the {FOLLOWED} rings that were met first are.</p>"
+                "<p class=\"left-out\">Not drawn over time: only the {FOLLOWED} rings that were \
+                 met first are.</p>"
             )),
         }
         out.push_str(&ring::details(ring));
@@ -219,7 +222,7 @@ fn section_id(ring: &RingReport) -> String {
 }
 
 /// All rings, those with a section linked to it.
-fn table(rings: &[RingReport], sections: usize) -> String {
+fn overview(rings: &[RingReport], sections: usize) -> String {
     let rows: String = rings
         .iter()
         .take(LISTED)
@@ -237,12 +240,20 @@ fn table(rings: &[RingReport], sections: usize) -> String {
         }
         left_out.push_str(" `uepoll report FILE -f json` has all of them.</p>");
     }
+    let columns = [
+        Column::Words("ring"),
+        Column::Words("process"),
+        Column::Numbers("published"),
+        Column::Numbers("ENOSPC"),
+        Column::Numbers("ESTALE"),
+        Column::Numbers("in ring, median"),
+        Column::Numbers("consumer busy"),
+        Column::Bare,
+    ];
     format!(
-        "<section aria-labelledby=\"rings\"><h2 id=\"rings\">Rings</h2><div class=\"scroll\"><table class=\"rings\">\
-         <thead><tr><th scope=\"col\">ring</th><th scope=\"col\" class=\"words\">process</th><th scope=\"col\">published</th>\
-         <th scope=\"col\">ENOSPC</th><th scope=\"col\">ESTALE</th><th scope=\"col\">in ring, median</th>\
-         <th scope=\"col\">consumer busy</th><td></td></tr></thead><tbody>{rows}</tbody></table></div>{left_out}\
-         <p><button type=\"button\" id=\"all-rings\" hidden>Show all rings</button></p></section>\n"
+        "<section aria-labelledby=\"rings\"><h2 id=\"rings\">Rings</h2>{}{left_out}\
+         <p><button type=\"button\" id=\"all-rings\" hidden>Show all rings</button></p></section>\n",
+        table("rings", &columns, &rows)
     )
 }
 
@@ -254,8 +265,8 @@ fn document(body: &str) -> String {
          base-uri 'none'; form-action 'none'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"referrer\" content=\"no-referrer\">\n\
-         <title>uepoll report</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>{STYLE}</style>\n</head>\n<body>\n\
-         {body}<script>{SCRIPT}</script>\n</body>\n</html>\n"
+         <title>uepoll report</title>\n<link rel=\"icon\" href=\"data:,\">\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n{body}<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
 }
 

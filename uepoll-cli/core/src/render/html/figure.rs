@@ -57,9 +57,9 @@ impl Chart {
         for key in &self.keys {
             let (class, name) = (key.class, html(key.name));
             keys.push_str(&format!(
-                "<button type=\"button\" class=\"key\" aria-pressed=\"true\" data-series=\"{class}\">\
-                 <svg viewBox=\"0 0 30 10\" aria-hidden=\"true\"><path class=\"curve s{class}\" d=\"M1 5h28\"/></svg>\
-                 {name}</button>"
+                "<button type=\"button\" class=\"key\" aria-pressed=\"true\" \
+                 data-series=\"{class}\"><svg viewBox=\"0 0 30 10\" aria-hidden=\"true\">\
+                 <path class=\"curve s{class}\" d=\"M1 5h28\"/></svg>{name}</button>"
             ));
         }
         if !keys.is_empty() {
@@ -78,9 +78,9 @@ impl Chart {
         format!(
             "<figure class=\"chart\" id=\"{id}\"><h3>{title}</h3>\
              <p class=\"what\" id=\"{id}-what\">{description}</p>{keys}\
-             <div class=\"scroll\"><svg viewBox=\"0 0 960 {height}\" role=\"img\" aria-label=\"{title}\" \
-             aria-describedby=\"{id}-what\" data-top=\"{top}\" data-bottom=\"{bottom}\">{drawing}</svg></div>\
-             {below}<p class=\"readout\" hidden></p>\
+             <div class=\"scroll\"><svg viewBox=\"0 0 960 {height}\" role=\"img\" \
+             aria-label=\"{title}\" aria-describedby=\"{id}-what\" data-top=\"{top}\" \
+             data-bottom=\"{bottom}\">{drawing}</svg></div>{below}<p class=\"readout\" hidden></p>\
              <details class=\"values\" hidden><summary>The same as a table</summary></details>\
              <script type=\"application/json\">{}</script></figure>\n",
             inert(&data.to_string())

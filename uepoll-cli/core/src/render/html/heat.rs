@@ -89,8 +89,8 @@ pub(super) fn legend(heat: &Heat) -> String {
         swatches.push_str(&path(&format!("heat h{shade}"), &d));
     }
     format!(
-        "<p class=\"legend\">1 position <svg viewBox=\"0 0 112 10\" aria-hidden=\"true\">{swatches}</svg> \
-         {} in a cell, by the logarithm</p>",
+        "<p class=\"legend\">1 position <svg viewBox=\"0 0 112 10\" aria-hidden=\"true\">\
+         {swatches}</svg> {} in a cell, by the logarithm</p>",
         grouped(heaviest(heat)).replace(' ', "\u{a0}")
     )
 }

@@ -1,6 +1,7 @@
 //! What the page says of the run as a whole: where and how it was made, the
 //! probe plan, what was missed, what looking cost; the trust line last.
 
+use super::table::{Column, table};
 use super::words::{ABSENT, foreign, html, length, marks, utc};
 use crate::capture::Protocol;
 use crate::render::text::{attached_word, trust_line};
@@ -8,7 +9,7 @@ use crate::render::units::{grouped, number, percent, seconds};
 use crate::report::{PROBES_ABSENT, Report, sampler_shortfall};
 use crate::run::RunInfo;
 
-/// Weaknesses of a CPU are told below; none of these is one.
+/// What the kernel says of a weakness that this CPU does not have.
 const NOT_AFFECTED: &str = "Not affected";
 
 /// Heading and facts.
@@ -42,7 +43,8 @@ pub(super) fn header(info: &RunInfo, report: Option<&Report>, intervals: u64) ->
     }
     let emulated = match report {
         Some(report) if report.host.emulated => {
-            "<p class=\"warning\"><strong>Emulated:</strong> the CPU is software. Ratios hold, times do not.</p>"
+            "<p class=\"warning\"><strong>Emulated:</strong> the CPU is software. Ratios hold, \
+             times do not.</p>"
         }
         _ => "",
     };
@@ -61,8 +63,8 @@ pub(super) fn header(info: &RunInfo, report: Option<&Report>, intervals: u64) ->
         .map(|note| format!("<p class=\"note\">{}</p>", foreign(note)))
         .collect();
     format!(
-        "<header><h1>uepoll <span>rings of user-polled epoll</span></h1>{words}<p class=\"facts\">{}</p>\
-         {labels}{emulated}{notes}</header>\n",
+        "<header><h1>uepoll <span>rings of user-polled epoll</span></h1>{words}\
+         <p class=\"facts\">{}</p>{labels}{emulated}{notes}</header>\n",
         facts.join(" · ")
     )
 }
@@ -96,11 +98,13 @@ fn plan(report: &Report) -> String {
             )
         })
         .collect();
-    format!(
-        "<h3>Probes</h3><div class=\"scroll\"><table><thead><tr><th scope=\"col\">observes</th>\
-         <th scope=\"col\" class=\"words\">on</th><th scope=\"col\" class=\"words\">by</th><th scope=\"col\" class=\"words\">lost, and why</th></tr></thead>\
-         <tbody>{rows}</tbody></table></div>"
-    )
+    let columns = [
+        Column::Words("observes"),
+        Column::Words("on"),
+        Column::Words("by"),
+        Column::Words("lost, and why"),
+    ];
+    format!("<h3>Probes</h3>{}", table("plan", &columns, &rows))
 }
 
 fn loss(report: &Report) -> String {
@@ -138,19 +142,19 @@ fn cost(report: &Report) -> String {
             marks(&grouped(program.hits))
         ));
     }
-    let table = if rows.is_empty() {
+    let programs = if rows.is_empty() {
         rows
     } else {
+        let columns = [Column::Words("program"), Column::Numbers("hits"), Column::Numbers("mean")];
         format!(
-            "<details><summary>Each program, measured for {}</summary><table><thead><tr>\
-             <th scope=\"col\">program</th><th scope=\"col\">hits</th><th scope=\"col\">mean</th></tr></thead>\
-             <tbody>{rows}</tbody></table></details>",
-            seconds(cost.statistics_on_ns)
+            "<details><summary>Each program, measured for {}</summary>{}</details>",
+            seconds(cost.statistics_on_ns),
+            table("price", &columns, &rows)
         )
     };
     format!(
-        "<h3>What looking cost</h3><ul><li>Program bodies: {} of a CPU.</li><li>uepoll itself: {} of a CPU.</li>\
-         <li>Records: {}/s.</li></ul>{table}",
+        "<h3>What looking cost</h3><ul><li>Program bodies: {} of a CPU.</li>\
+         <li>uepoll itself: {} of a CPU.</li><li>Records: {}/s.</li></ul>{programs}",
         share(cost.programs_share),
         share(cost.own_share),
         cost.records_per_s.map_or("not measured ".into(), number)

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::table::{Column, table};
 use super::words::{ABSENT, bounds, foreign, html, length, marks, number, time_up};
 use crate::capture::Consumer;
 use crate::figures::{FIGURES, Figure, FigureId, Unit};
@@ -49,7 +50,8 @@ pub(super) fn heading(ring: &RingReport, id: &str) -> String {
         facts.push(format!("also known as {}{more}", others.join(", ")));
     }
     format!(
-        "<h2 id=\"{id}-head\"><span class=\"ring-name\">{}</span> {comm}</h2><p class=\"facts\">{}</p>",
+        "<h2 id=\"{id}-head\"><span class=\"ring-name\">{}</span> {comm}</h2>\
+         <p class=\"facts\">{}</p>",
         html(&name),
         facts.join(" · ")
     )
@@ -276,8 +278,9 @@ pub(super) fn times(ring: &RingReport) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let heads: String =
-        Percentile::ALL.iter().map(|it| format!("<th scope=\"col\">{}</th>", it.head())).collect();
+    let mut columns = vec![Column::Bare];
+    columns.extend(Percentile::ALL.map(|percentile| Column::Numbers(percentile.head())));
+    columns.extend([Column::Numbers("max"), Column::Numbers("of")]);
     let bars = match ring.value(FigureId::Residency) {
         Value::Interval(_) => format!(
             " In ring: each percentile lies within its bounds at {:.0} %, for the sampling.",
@@ -289,9 +292,8 @@ pub(super) fn times(ring: &RingReport) -> String {
         format!(" Publish: the probes' own floor is {}.", html(&floor))
     });
     format!(
-        "<h3>Times</h3><div class=\"scroll\"><table class=\"times\"><thead><tr><td></td>{heads}\
-         <th scope=\"col\">max</th><th scope=\"col\">of</th></tr></thead><tbody>{rows}</tbody></table></div>\
-         <p class=\"what\">Rounded up; buckets are 6.25 % wide.{bars}{floor}</p>"
+        "<h3>Times</h3>{}<p class=\"what\">Rounded up; buckets are 6.25 % wide.{bars}{floor}</p>",
+        table("times", &columns, &rows)
     )
 }
 
@@ -310,7 +312,8 @@ pub(super) fn details(ring: &RingReport) -> String {
             _ => number(ring, figure.id).unwrap_or_default(),
         };
         rows.push_str(&format!(
-            "<tr><th scope=\"row\"><code>{}</code></th><td>{}</td><td>{}<br><small>{}</small></td></tr>",
+            "<tr><th scope=\"row\"><code>{}</code></th><td>{}</td>\
+             <td>{}<br><small>{}</small></td></tr>",
             figure.key(),
             html(&value),
             html(figure.definition),
@@ -328,13 +331,14 @@ pub(super) fn details(ring: &RingReport) -> String {
             })
             .collect();
         out.push_str(&format!(
-            "<details><summary>What is not known of this ring, and why</summary><ul>{items}</ul></details>"
+            "<details><summary>What is not known of this ring, and why</summary>\
+             <ul>{items}</ul></details>"
         ));
     }
+    let columns = ["figure", "value", "meaning"].map(Column::Words);
     format!(
-        "{out}<details><summary>Every figure, what it means, how exact it is</summary><div class=\"scroll\">\
-         <table class=\"all\"><thead><tr><th scope=\"col\">figure</th><th scope=\"col\">value</th>\
-         <th scope=\"col\">meaning</th></tr></thead><tbody>{rows}</tbody></table></div></details>"
+        "{out}<details><summary>Every figure, what it means, how exact it is</summary>{}</details>",
+        table("all", &columns, &rows)
     )
 }
 
@@ -366,8 +370,8 @@ pub(super) fn row(ring: &RingReport, link: Option<&str>) -> String {
         (None, false) => "",
     };
     format!(
-        "<tr><th scope=\"row\">{name}</th><td class=\"words\">{comm}</td><td>{}</td><td>{}</td><td>{}</td>\
-         <td>{residency}</td><td>{}</td><td class=\"words\">{state}</td></tr>",
+        "<tr><th scope=\"row\">{name}</th><td class=\"words\">{comm}</td><td>{}</td><td>{}</td>\
+         <td>{}</td><td>{residency}</td><td>{}</td><td class=\"words\">{state}</td></tr>",
         figure(F::PublishedRate),
         figure(F::EnospcRate),
         figure(F::EstaleRate),
