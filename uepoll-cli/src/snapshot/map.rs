@@ -201,3 +201,84 @@ pub fn geometry(file: &RingFile, header: &Area, told: Option<u32>) -> Result<Geo
     let most = by_header.min(index_bytes / 4).min(abi::MAX_ITEMS as usize);
     Ok(Geometry { header_bytes, index_bytes, capacity: Capacity::AtMost(most as u32) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
+    use uepoll_common::consumer::UserPoll;
+
+    /// A ring, as another process's would be had.
+    fn ring(items: u32) -> (UserPoll, RingFile) {
+        let ring = UserPoll::create(items).expect("the kernel has rings");
+        let own: Pid = getpid();
+        let process = pidfd_open(own, PidfdFlags::empty()).expect("ourselves");
+        let file = RingFile::take(&process, ring.as_raw_fd()).expect("our own");
+        (ring, file)
+    }
+
+    fn header_of(file: &RingFile) -> Area {
+        let Ok(Mapped::Ring(area)) = file.map_header() else { panic!("it is a ring") };
+        area
+    }
+
+    /// Writes over a word of the header, as its program can.
+    fn scribble(ring: &UserPoll, offset: usize, value: u32) {
+        // SAFETY: a new mapping at an address that the kernel chooses, of a page.
+        let page = unsafe {
+            let flags = ProtFlags::READ | ProtFlags::WRITE;
+            mmap(std::ptr::null_mut(), page_size(), flags, MapFlags::SHARED, ring, 0)
+        }
+        .expect("a page");
+        // SAFETY: within that page, aligned, and nobody else writes to it.
+        unsafe { page.cast::<u8>().add(offset).cast::<u32>().write_volatile(value) };
+        // SAFETY: mapped above, and not used after this.
+        unsafe { munmap(page, page_size()) }.expect("unmapped");
+    }
+
+    #[test]
+    #[ignore = "needs a kernel with the series"]
+    fn lengths_are_found_with_and_without_the_kernels_word() {
+        for items in [1, 8, 248, 249, 1024, abi::MAX_ITEMS] {
+            let (_ring, file) = ring(items);
+            let told = geometry(&file, &header_of(&file), Some(items)).expect("told");
+            assert_eq!(told.header_bytes, abi::header_length(items, page_size()));
+            assert_eq!(told.index_bytes, abi::index_length(items, page_size()));
+            assert_eq!(geometry(&file, &header_of(&file), None).expect("found"), told);
+        }
+    }
+
+    #[test]
+    #[ignore = "needs a kernel with the series"]
+    fn a_header_that_lies_is_not_believed() {
+        let (ring, file) = ring(1024);
+        let honest = geometry(&file, &header_of(&file), Some(1024)).expect("told");
+        for lie in [0, 1, 65536, 65537, u32::MAX] {
+            scribble(&ring, abi::OFF_MAX_ITEMS, lie);
+            let found = geometry(&file, &header_of(&file), None).expect("found");
+            assert_eq!(found.header_bytes, honest.header_bytes, "{lie}");
+            assert_eq!(found.index_bytes, honest.index_bytes, "{lie}");
+            // As many as the ring's 1024 slots.
+            assert_eq!(found.capacity, Capacity::AtMost(1024), "{lie}");
+        }
+    }
+
+    #[test]
+    #[ignore = "needs a kernel with the series"]
+    fn no_word_beyond_the_mapping_is_read() {
+        let (_ring, file) = ring(8);
+        let header = header_of(&file);
+        assert!(header.word(page_size() - 4).is_some());
+        for offset in [page_size(), page_size() - 3, usize::MAX - 3, usize::MAX] {
+            assert_eq!(header.word(offset), None, "{offset}");
+        }
+        assert!(Area::map(&file, 0, 2 * page_size()).is_err(), "longer than the ring");
+    }
+
+    #[test]
+    fn what_is_no_epoll_file_is_never_mapped() {
+        let process = pidfd_open(getpid(), PidfdFlags::empty()).expect("ourselves");
+        let file = tempfile::tempfile().expect("a file");
+        assert_eq!(RingFile::take(&process, file.as_raw_fd()).err(), Some(Errno::BADF));
+    }
+}

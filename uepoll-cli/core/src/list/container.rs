@@ -46,7 +46,7 @@ fn of_word(word: &str, above: Option<&str>, in_kubernetes: bool) -> Option<Strin
     let (manager, id) = PREFIXES
         .iter()
         .find_map(|(prefix, manager)| Some((*manager, name.strip_prefix(prefix)?)))
-        .or_else(|| match above {
+        .or(match above {
             Some("docker") => Some(("docker", name)),
             Some("libpod_parent") => Some(("podman", name)),
             _ if in_kubernetes => Some(("k8s", name)),
