@@ -6,6 +6,7 @@ mod cost;
 pub mod existing;
 mod head_view;
 mod head_watch;
+mod interval;
 pub mod live;
 mod live_maps;
 mod options;
