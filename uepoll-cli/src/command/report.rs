@@ -100,6 +100,15 @@ pub fn text_of(told: &Told, form: Form) -> String {
 pub fn run(args: Args) -> anyhow::Result<u8> {
     let name = RunName::parse(&args.file).map_err(Usage)?;
     let (recording, run) = Recording::open_run(&name)?;
+    if let (Which::Last, [others @ .., last]) = (&name.which, recording.runs())
+        && !others.is_empty()
+    {
+        let (path, all) = (name.path.display(), others.len() + 1);
+        eprintln!(
+            "uepoll: the last of {all} runs, {path}#{}; #NUMBER or #LABEL=VALUE names another",
+            last.number
+        );
+    }
     let told = tell(&recording, run, &args)?;
     // Never over what is read: a slip of the fingers would cost the recording.
     match &args.output {
