@@ -16,6 +16,12 @@ mod source;
 mod stress;
 mod top;
 
+/// Captures and records for tests: those of the core's own.
+#[cfg(test)]
+#[path = "../core/tests/fixture/mod.rs"]
+#[expect(dead_code, reason = "the core's tests use the rest of it")]
+mod core_fixture;
+
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};

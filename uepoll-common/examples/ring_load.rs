@@ -68,9 +68,11 @@ fn consume(
     let mut consumer = Consumer::new(mapping);
     let mut consumed = 0u64;
     loop {
-        while consumed >= stuck_after {
+        if consumed >= stuck_after {
             // As one that waits for a lock that nobody gives up.
-            thread::park();
+            loop {
+                thread::park();
+            }
         }
         let mut failed = None;
         let drained = consumer.drain(SLOT_SPINS, |event| {

@@ -15,10 +15,7 @@ use uepoll_core::run::{RunInfo, Told, Viewer};
 
 use super::{FileError, Recorder, Recording, RunName, run_info};
 use crate::command::report::{Form, text_of};
-
-#[path = "../../core/tests/fixture/mod.rs"]
-#[expect(dead_code, reason = "core's tests use the rest of it")]
-mod fixture;
+use crate::core_fixture as fixture;
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = TempDir::new().expect("a folder for tests");

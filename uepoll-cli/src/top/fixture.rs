@@ -12,10 +12,7 @@ use uepoll_core::run::Told;
 
 use super::frame::Frame;
 use super::reel::Run;
-
-#[path = "../../core/tests/fixture/mod.rs"]
-#[expect(dead_code, reason = "shared with the core's tests, which use all of it")]
-mod of_core;
+use crate::core_fixture as of_core;
 
 pub use of_core::{with_hostile_names, with_loss};
 
