@@ -90,8 +90,8 @@ fn watch(options: &WatchOptions, record: &RecordOptions) -> anyhow::Result<u8> {
     let recorder = RecordWitness::prepare(record)?;
     let selection = Selection::of(options).map_err(|error| error.with_code())?;
     let Selection { filter, consumers, target, words, notes } = selection;
-    let live = attach(options, filter, consumers, recorder.is_some())?;
-    let mut recorder = RecordWitness::begin(recorder, record, options, &live)?;
+    let mut live = attach(options, filter, consumers, recorder.is_some())?;
+    let mut recorder = RecordWitness::begin(recorder, record, options, &mut live)?;
     tell_progress(&match options.duration {
         Some(duration) => format!("watching {words} for {} s; Ctrl-C ends", duration.as_secs_f64()),
         None => format!("watching {words}; Ctrl-C ends"),
@@ -127,7 +127,7 @@ fn watch_command(
     }
     // The run begins where its first interval does, as near as can be.
     live.begin();
-    let mut recorder = RecordWitness::begin(recorder, record, options, &live)?;
+    let mut recorder = RecordWitness::begin(recorder, record, options, &mut live)?;
     let mut printer = Printer::new(options, Vec::new());
     printer.beside_command = true;
     let mut witnesses: Witnesses<'_> = vec![&mut printer];

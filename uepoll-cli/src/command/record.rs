@@ -33,7 +33,7 @@ impl RecordWitness {
         prepared: Option<Prepared>,
         options: &RecordOptions,
         watch: &WatchOptions,
-        live: &Live,
+        live: &mut Live,
     ) -> anyhow::Result<Option<Self>> {
         let Some(prepared) = prepared else { return Ok(None) };
         let info = RunInfo {
@@ -41,7 +41,7 @@ impl RecordWitness {
             started_mono_ns: live.start_ns(),
             ..run_info(&options.labels, watch.interval.is_some())
         };
-        Ok(Some(Self { recorder: Some(prepared.begin(&info)?) }))
+        Ok(Some(Self { recorder: Some(prepared.begin(&info, &live.peek()?)?) }))
     }
 }
 

@@ -56,22 +56,31 @@ pub struct Recorder {
     thread: Option<JoinHandle<Result<(), FileError>>>,
 }
 
-/// A file that a run can be appended to.
+/// A file that a run can be appended to, or made for it.
 pub struct Prepared {
-    writer: Writer,
     path: PathBuf,
 }
 
 impl Prepared {
-    /// Begins the run.
+    /// Begins the run, with what was counted so far.
     ///
     /// # Errors
     /// If that cannot be written.
-    pub fn begin(mut self, info: &RunInfo) -> Result<Recorder, FileError> {
-        self.writer.begin(info)?;
+    pub fn begin(self, info: &RunInfo, first: &Capture) -> Result<Recorder, FileError> {
+        let writer = Writer::open(&self.path)?;
+        self.begin_with(writer, info, first)
+    }
+
+    fn begin_with(
+        self,
+        mut writer: Writer,
+        info: &RunInfo,
+        first: &Capture,
+    ) -> Result<Recorder, FileError> {
+        writer.begin(info, first)?;
         let (to, from) = channel();
         let waiting_bytes = Arc::new(AtomicU64::new(0));
-        let (writer, waiting) = (self.writer, Arc::clone(&waiting_bytes));
+        let waiting = Arc::clone(&waiting_bytes);
         let thread = std::thread::Builder::new()
             .name("uepoll-file".into())
             .spawn(move || write_all(writer, &from, &waiting))
@@ -92,13 +101,15 @@ impl Prepared {
 }
 
 impl Recorder {
-    /// Opens a file, or makes it, before anything is attached: what is wrong
-    /// with it is told early, and nothing is left behind if no run begins.
+    /// Opens a file, or makes it, before anything is attached, so that what is
+    /// wrong with it is told early; and lets it go again: until a run begins,
+    /// there is no file without one.
     ///
     /// # Errors
     /// If it cannot be written to.
     pub fn prepare(path: &Path) -> Result<Prepared, FileError> {
-        Ok(Prepared { writer: Writer::open(path)?, path: path.to_owned() })
+        drop(Writer::open(path)?);
+        Ok(Prepared { path: path.to_owned() })
     }
 
     /// Takes a record.
@@ -228,8 +239,11 @@ mod tests {
         let folder = tempfile::TempDir::new().expect("a folder for tests");
         let path = folder.path().join("run.uepoll");
         let prepared = Recorder::prepare(&path).expect("opens");
-        prepared.writer.allow_pages(60);
-        let mut recorder = prepared.begin(&run_info(&[], false)).expect("begins");
+        let writer = Writer::open(&path).expect("opens");
+        writer.allow_pages(60);
+        let first = crate::core_fixture::capture(Vec::new());
+        let begun = prepared.begin_with(writer, &run_info(&[], false), &first);
+        let mut recorder = begun.expect("begins");
         let mut number = 1u64;
         for _ in 0..200_000 {
             // Hard to compress.

@@ -93,7 +93,9 @@ fn record(recorder: &mut Recorder, intervals: u32) -> Vec<Told> {
 }
 
 fn start(path: &Path, info: &RunInfo) -> Recorder {
-    Recorder::prepare(path).expect("opens").begin(info).expect("begins")
+    // As it is when counting has just begun.
+    let first = Capture { duration_ns: 0, unfinished: true, ..fixture::capture(Vec::new()) };
+    Recorder::prepare(path).expect("opens").begin(info, &first).expect("begins")
 }
 
 /// Everything that is told of a run.
@@ -212,12 +214,12 @@ fn a_run_that_was_cut_short_is_told_up_to_its_last_checkpoint() {
 }
 
 #[test]
-fn a_run_of_which_nothing_was_counted_says_so_and_harms_no_other() {
+fn a_run_that_is_killed_as_it_begins_is_told_and_harms_no_other() {
     let (_folder, path) = folder();
     drop(start(&path, &run_info(&[], false)));
-    let recording = Recording::open(&path).expect("readable");
-    let message = recording.view(1, &mut Seen::default()).expect_err("empty").to_string();
-    assert!(message.contains("cut short before anything was counted"), "{message}");
+    let told = seen(&Recording::open(&path).expect("readable"), 1);
+    assert_eq!(told.order, "i");
+    assert!(told.texts[0].contains("cut short"), "{}", told.texts[0]);
     let mut recorder = start(&path, &run_info(&[], false));
     record(&mut recorder, 1);
     recorder.finish().expect("written");

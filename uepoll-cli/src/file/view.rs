@@ -72,6 +72,9 @@ impl Recording {
     }
 }
 
+/// What is shorter is no frame.
+const LEAST_FRAME_NS: u64 = 100_000_000;
+
 /// A run while it is told.
 struct Telling<'a> {
     db: &'a Connection,
@@ -99,7 +102,9 @@ impl Telling<'_> {
     }
 
     fn interval(&mut self, interval: u32) -> Result<(), Stop> {
+        // The last frame's end, and the last checkpoint.
         let mut earlier: Option<Capture> = None;
+        let mut latest: Option<Capture> = None;
         let mut statement = self.db.prepare_cached(
             "SELECT number, capture FROM checkpoint WHERE run = ? AND interval = ? ORDER BY number",
         )?;
@@ -110,8 +115,13 @@ impl Telling<'_> {
             let so_far = capture_of(row.get_ref(1)?, interval)?;
             self.blocks(interval, next..=number, true)?;
             next = number.saturating_add(1);
-            self.tell_frame(earlier.as_ref(), &so_far);
-            earlier = Some(so_far);
+            let begun_ns = earlier.as_ref().map_or(0, |earlier| earlier.duration_ns);
+            // The one with which a run begins has seen nothing yet.
+            if so_far.duration_ns.saturating_sub(begun_ns) >= LEAST_FRAME_NS {
+                self.tell_frame(earlier.as_ref(), &so_far);
+                earlier = Some(so_far.clone());
+            }
+            latest = Some(so_far);
         }
         drop(rows);
         let mut statement = self.db.prepare_cached(
@@ -125,8 +135,8 @@ impl Telling<'_> {
         // What came after the last checkpoint of an interval that has no end is
         // shown, but is no part of what was counted until then.
         self.blocks(interval, next..=u32::MAX, ended.is_some())?;
-        let capture = match (ended, earlier) {
-            (Some((mut capture, missing)), earlier) => {
+        let capture = match (ended, latest) {
+            (Some((mut capture, missing)), _) => {
                 self.tell_frame(earlier.as_ref(), &capture);
                 if missing > 0 {
                     capture.notes.push(format!(

@@ -51,12 +51,14 @@ impl Writer {
         self.db.pragma_update(None, "max_page_count", pages).expect("SQLite knows it");
     }
 
-    /// Begins a run, the next one of the file.
+    /// Begins a run, the next one of the file, with what was counted so far: from
+    /// here on there is something to tell.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn begin(&mut self, info: &RunInfo) -> Result<(), FileError> {
+    pub fn begin(&mut self, info: &RunInfo, first: &Capture) -> Result<(), FileError> {
         let info = info.clone();
+        let (duration, bytes) = (rows::int(first.duration_ns), encode_capture(first));
         let run = self.write("begin a run in", move |to, _| {
             let number: u32 =
                 to.query_row("SELECT COALESCE(MAX(number), 0) + 1 FROM run", [], |row| row.get(0))?;
@@ -82,9 +84,12 @@ impl Writer {
                 let row = params![number, weakness, state];
                 to.execute("INSERT INTO mitigation VALUES (?, ?, ?)", row)?;
             }
+            let row = params![number, 0, 0, duration, bytes];
+            to.execute("INSERT INTO checkpoint VALUES (?, ?, ?, ?, ?)", row)?;
             Ok(number)
         })?;
         self.run = Some(run);
+        self.checkpoint = 1;
         Ok(())
     }
 
