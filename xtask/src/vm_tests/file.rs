@@ -75,7 +75,7 @@ fn a_recording_belongs_to_its_user_and_opens_read_only(bench: &Bench) -> anyhow:
         "-euc",
         &format!(
             "mkdir /tmp/f; cd /tmp/f\n\
-         SUDO_UID=1234 SUDO_GID=4321 {uepoll} profile -o x.uepoll -- {load} >live 2>/dev/null\n\
+         SUDO_UID=1234 SUDO_GID=4321 {uepoll} profile -o x.uepoll -- {load} >live 2>said || {{ cat said >&2; exit 1; }}\n\
          stat -c '%u %g %a' x.uepoll; chmod 400 x.uepoll; chmod 555 .\n\
          setpriv --reuid 1234 --regid 4321 --clear-groups {uepoll} report x.uepoll | cmp - live"
         ),
@@ -121,8 +121,8 @@ pub fn kills(bench: &Bench, kills: u32) -> anyhow::Result<Killed> {
 }
 
 /// Bash: a busy ring, recorders of it that are killed, and a line of what each
-/// left. The moment is spread evenly over the time that a whole run takes here,
-/// which is measured first, and a little beyond.
+/// left. The moments are spread evenly over a run, from the file's first
+/// tenth of a second to beyond the end; one in ten is counted from the start of the process.
 fn script(bench: &Bench, kills: u32) -> String {
     let uepoll = bench.uepoll().display();
     let load = bench.program("ring_load");
@@ -130,12 +130,12 @@ fn script(bench: &Bench, kills: u32) -> String {
         "mkdir /tmp/f; cd /tmp/f\n\
          mkfifo in; {load} 1 500 <in >ready & exec 9>in\n\
          until grep -q ' ' ready; do sleep 0.05; done\n\
-         now() {{ date +%s%N; }}\n\
-         begun=$(now); {uepoll} profile -d 1500ms -o whole.uepoll >/dev/null || exit 1\n\
-         took=$(( ($(now) - begun) / 1000000 ))\n\
          for n in $(seq {kills}); do\n\
-         f=$n.uepoll; at=$(( took * (n * 37 % {kills}) / {kills} + RANDOM % 40 ))\n\
+         f=$n.uepoll; at=$((n * 37 % {kills} * 1800 / {kills} + RANDOM % 40))\n\
          {uepoll} profile -d 1500ms -o $f >/dev/null 2>&1 & p=$!\n\
+         # One in ten while it attaches, the others while it records: before that it\n\
+         # makes the file for a moment, to see that it can.\n\
+         [ $((n % 10)) = 0 ] || until [ -s $f ] && sleep 0.1 && [ -s $f ]; do sleep 0.02; done\n\
          sleep $((at / 1000)).$(printf %03d $((at % 1000))); kill -9 $p 2>/dev/null\n\
          wait $p 2>/dev/null\n\
          if [ ! -e $f ]; then echo \"no-file at $at ms\"; continue; fi\n\
