@@ -82,15 +82,23 @@ def main(folder):
         is_inert(browser, hostile)
         fits(browser, page)
         fits(browser, hostile)
-        # Those that docs keep, then those to look at.
-        for name, width, dark, first, last in [
-            ("light", 900, False, "h1", ".times"),
-            ("dark", 900, True, "#ring-0-time", "#ring-0-time .legend"),
-            ("whole-light", 1100, False, None, None),
-            ("whole-dark", 1100, True, None, None),
-            ("whole-narrow", 375, False, None, None),
+        examples = {name: os.path.join(folder, f"{name}.html") for name in ["healthy", "bursty-offload", "stuck"]}
+        for example in examples.values():
+            fits(browser, example)
+            browser.open(example)
+            for chart in ["ring-0-times", "ring-0-time"]:
+                reads_values(browser, chart)
+            quiet(browser, example)
+        real = examples["bursty-offload"]
+        # Those that docs keep, of a recording; then those to look at.
+        for name, path, width, dark, first, last in [
+            ("light", real, 900, False, "h1", ".times"),
+            ("dark", real, 900, True, "#ring-0-time", "#ring-0-time .legend"),
+            ("whole-light", page, 1100, False, None, None),
+            ("whole-dark", page, 1100, True, None, None),
+            ("whole-narrow", page, 375, False, None, None),
         ]:
-            browser.open(page, width=width, dark=dark)
+            browser.open(path, width=width, dark=dark)
             browser.picture(os.path.join(folder, f"page-{name}.png"), first, last)
         browser.open(page)
         browser.pdf(os.path.join(folder, "page.pdf"))

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use fixture::{busy_ring, told};
 use run::{FRAMES, info, show};
 use uepoll_common::counter::{RingCounter, RingHistogram};
-use uepoll_common::record::{Record, Resolved};
+use uepoll_common::record::{Record, Resolved, Snapshot, Waited};
 use uepoll_core::capture::Capture;
 use uepoll_core::correlate::Correlator;
 use uepoll_core::figures::FigureId;
@@ -145,6 +145,98 @@ fn sample(time_ns: u64) -> Record {
         waker_tid: 0,
         flags: 0,
     })
+}
+
+/// A position that nobody was seen to consume, within a second.
+fn stuck_at(time_ns: u64) -> Record {
+    let Record::Resolved(mut stuck) = sample(time_ns) else { unreachable!("a sample is one") };
+    (stuck.consumed_lo_ns, stuck.consumed_hi_ns, stuck.position) = (time_ns + 900_000_000, 0, 1);
+    Record::Resolved(stuck)
+}
+
+#[test]
+fn what_was_never_consumed_is_told_of_by_page_and_log() {
+    let capture = fixture::capture(vec![busy_ring(0)]);
+    let both = [sample(capture.start_ns), stuck_at(capture.start_ns + 10)];
+    let page = page_of(&capture, &both);
+    assert!(page.contains("Not drawn: 1 that nobody was seen to consume"), "{page}");
+    let page = page_of(&capture, &both[1..]);
+    assert!(page.contains("Not drawn: 1 ") && !page.contains("in a cell"), "{page}");
+    for (records, uppers) in [(&both[..], 1), (&both[1..], 0)] {
+        let mut log = Log::new(&info(false));
+        log.interval(&Told::of_frame(None, &capture, records));
+        let log = log.finish();
+        assert!(log.contains("# 1 positions were never seen consumed"), "{log}");
+        assert_eq!(log.matches("/residency_ns/lower,").count(), 1);
+        assert_eq!(log.matches("/residency_ns/upper,").count(), uppers);
+    }
+}
+
+#[test]
+fn a_page_tells_of_waits_that_are_not_drawn_and_reads_out_silence() {
+    let capture = fixture::capture(vec![busy_ring(0)]);
+    let mut page = Page::new(&info(false));
+    let wait = |time_ns: u64| {
+        Record::Waited(Waited {
+            kind: 5,
+            ring: 0,
+            tid: 1,
+            result: 1,
+            entry_ns: time_ns,
+            exit_ns: time_ns + 500,
+            woken_ns: 0,
+            flags: Waited::SLEPT,
+            sample_shift: 0,
+        })
+    };
+    (0..1000).for_each(|n| page.record(&wait(capture.start_ns + n * 1000)));
+    page.record(&sample(capture.start_ns));
+    for frame in 0..4 {
+        let mut capture = capture.clone();
+        capture.duration_ns = 1_000_000_000;
+        capture.start_ns += frame * capture.duration_ns;
+        page.frame(&Told::of_frame(None, &capture, &[]));
+    }
+    let mut whole = capture.clone();
+    whole.duration_ns = 4_000_000_000;
+    page.interval(&Told::of_frame(None, &whole, &[]));
+    let page = page.finish();
+    assert!(page.contains(" are drawn of 1\u{a0}000."), "{page}");
+    assert!(page.contains("\"at\":[\"0.000\\u00a0s\",\"0.499"), "the first silence");
+    assert!(page.contains("\"3.499\\u00a0s\"]"), "the last silence: {page}");
+}
+
+#[test]
+fn depth_is_not_drawn_where_nobody_looked() {
+    let capture = fixture::capture(vec![busy_ring(0)]);
+    let look = |time_ns: u64, tail: u32| {
+        Record::Snapshot(Snapshot {
+            kind: 4,
+            ring: 0,
+            before_ns: time_ns,
+            after_ns: time_ns + 80,
+            head: 0,
+            tail,
+            flags: Snapshot::HEADER_RIGHT,
+            reserved: 0,
+        })
+    };
+    let late_ns = capture.start_ns + 8_000_000_000;
+    let page = page_of(&capture, &[look(capture.start_ns, 1), look(late_ns, 9)]);
+    let (_, band) = page.split_once("class=\"depth\" d=\"").expect("there is a band");
+    let (band, _) = band.split_once('"').expect("it ends");
+    assert_eq!(band.matches('Z').count(), 2, "{band}");
+}
+
+#[test]
+fn a_trace_tells_of_examples_that_contradict_themselves() {
+    let mut trace = Trace::new(&info(false));
+    let Record::Resolved(mut wrong) = sample(1000) else { unreachable!("a sample is one") };
+    wrong.add_exit_ns = 1;
+    trace.record(&Record::Resolved(wrong));
+    let bytes = trace.finish();
+    let words = b"1 that contradict themselves";
+    assert!(bytes.windows(words.len()).any(|part| part == words));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `cargo xtask formats`: what uepoll writes for other tools, looked at with
 //! these: the page in Chromium, the trace by Perfetto's schema, the log by
-//! HdrHistogram's reader.
+//! HdrHistogram's reader. Of a run that has everything in it, and of the
+//! recordings in examples/, which the pictures in the docs are of.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use crate::{paths, setup};
 /// Options of `cargo xtask formats`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Put new pictures of the page into docs/screenshots
+    /// Put new pictures of an example's page into docs/screenshots
     #[arg(long)]
     pictures: bool,
 }
@@ -24,6 +25,9 @@ const PACKAGES: [(&str, &str); 2] =
 
 /// The other side's own readers, from PyPI.
 const READERS: [&str; 3] = ["perfetto==0.59.1", "protobuf==7.36.2", "hdrhistogram==0.10.8"];
+
+/// Recordings whose files are read.
+const EXAMPLES: [&str; 3] = ["healthy", "bursty-offload", "stuck"];
 
 /// Pictures that are kept.
 const PICTURES: [&str; 2] = ["page-light.png", "page-dark.png"];
@@ -53,12 +57,36 @@ pub fn look() -> anyhow::Result<()> {
     let python = readers()?;
     written()?;
     let folder = folder();
+    examples(&folder)?;
     let scripts = paths::project().join("xtask/formats");
-    for (script, what) in [("page.py", ""), ("trace.py", "trace.perfetto"), ("log.py", "run.hlog")]
-    {
+    let mut looks = vec![
+        ("page.py", String::new()),
+        ("trace.py", "trace.perfetto".into()),
+        ("log.py", "run.hlog".into()),
+    ];
+    for example in EXAMPLES {
+        looks.push(("trace.py", format!("{example}.perfetto")));
+        looks.push(("log.py", format!("{example}.hlog")));
+    }
+    for (script, what) in looks {
         let mut command = Command::new(&python);
-        command.arg("-B").arg(scripts.join(script)).arg(folder.join(what));
-        checked(&mut command, script)?;
+        command.arg("-B").arg(scripts.join(script)).arg(folder.join(&what));
+        checked(&mut command, &format!("{script} {what}"))?;
+    }
+    Ok(())
+}
+
+/// Has uepoll write each format of each recording in examples/.
+fn examples(folder: &Path) -> anyhow::Result<()> {
+    super::test::build_release()?;
+    for example in EXAMPLES {
+        let recording = paths::project().join("examples").join(format!("{example}.uepoll"));
+        for format in ["html", "perfetto", "hlog"] {
+            let to = folder.join(format!("{example}.{format}"));
+            let mut command = Command::new(paths::uepoll());
+            command.arg("report").arg(&recording).args(["-f", format, "-o"]).arg(&to);
+            checked(&mut command, &format!("uepoll report {example}.uepoll -f {format}"))?;
+        }
     }
     Ok(())
 }

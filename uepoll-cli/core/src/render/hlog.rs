@@ -53,6 +53,8 @@ pub struct Log {
     rest: Option<Rest>,
     /// Values that no histogram takes, or histograms that found no room.
     left_out: u64,
+    /// Weight of positions without an upper end.
+    unconsumed: u64,
     lines_bytes: usize,
 }
 
@@ -77,6 +79,7 @@ impl Log {
             frames: 0,
             rest: None,
             left_out: 0,
+            unconsumed: 0,
             lines_bytes,
         }
     }
@@ -103,6 +106,13 @@ impl Log {
              upper ends are tags of their own, the truth lies between"
                 .into(),
         );
+        if self.unconsumed > 0 {
+            notes.push(format!(
+                "{} positions were never seen consumed: they have no upper end, and are in lower \
+                 alone",
+                self.unconsumed
+            ));
+        }
         let seconds = self.info.started_unix_ns as f64 / 1e9;
         let mut out = String::from("#[Histogram log format version 1.3]\n");
         out.push_str(&format!("#[StartTime: {seconds:.3} (seconds since epoch)]\n"));
@@ -135,8 +145,14 @@ impl Log {
                 let tag = format!("{name}/{}", FigureId::Residency.row().key());
                 let lower = &mut residency.lower_ends().map(|end| (end.least_ns, end.weight));
                 self.histogram(&format!("{tag}/lower"), start_ns, end_ns, lower);
-                let upper = &mut residency.upper_ends().map(|end| (end.most_ns, end.weight));
-                self.histogram(&format!("{tag}/upper"), start_ns, end_ns, upper);
+                let ended =
+                    residency.upper_ends().fold(0, |sum: u64, end| sum.saturating_add(end.weight));
+                let without = residency.total_weight().saturating_sub(ended);
+                self.unconsumed = self.unconsumed.saturating_add(without);
+                if ended > 0 {
+                    let upper = &mut residency.upper_ends().map(|end| (end.most_ns, end.weight));
+                    self.histogram(&format!("{tag}/upper"), start_ns, end_ns, upper);
+                }
             }
         }
     }

@@ -69,8 +69,7 @@ fn axes(first: usize, last: usize, y: Scale) -> String {
     let mut grid = String::new();
     for power in 0..12 {
         let value_ns = 10u64.pow(power);
-        // Place within the rows, between powers of two.
-        let row = (value_ns as f64).log2() * 2.0;
+        let row = place_of(value_ns);
         if row > first as f64 && row < last as f64 {
             let up = y.place(row);
             grid.push_str(&line(&[(LEFT, up), (RIGHT, up)]));
@@ -81,8 +80,18 @@ fn axes(first: usize, last: usize, y: Scale) -> String {
     path("grid", &grid) + &out
 }
 
-/// What the shades mean.
+/// Where a value lies among the rows, each of which is as long as its values
+/// are apart: no cell reaches below a line that all of it is beyond.
+fn place_of(value_ns: u64) -> f64 {
+    let octave = value_ns.max(1).ilog2();
+    (f64::from(octave) + value_ns.max(1) as f64 / (1u64 << octave) as f64 - 1.0) * 2.0
+}
+
+/// What the shades mean; empty where there are none.
 pub(super) fn legend(heat: &Heat) -> String {
+    if heaviest(heat) == 0 {
+        return String::new();
+    }
     let mut swatches = String::new();
     for shade in 0..SHADES {
         let d = rectangle(shade as f64 * 14.0, 0.0, 14.0, 10.0);
@@ -102,13 +111,46 @@ pub(super) fn median_at(heat: &Heat, time_ns: u64) -> String {
     else {
         return ABSENT.into();
     };
-    let hi = upper.map(|row| row_floor_ns(row + 1));
+    // The last row holds all that is longer.
+    let hi = upper.filter(|row| row + 1 < ROWS).map(|row| row_floor_ns(row + 1));
     bounds(Bounds { lo: if lower == 0 { 0 } else { row_floor_ns(lower) }, hi })
 }
 
 #[cfg(test)]
 mod tests {
+    use uepoll_common::record::Resolved;
+
     use super::*;
+    use crate::render::html::series::row_of;
+
+    #[test]
+    fn a_line_of_the_axis_lies_within_the_row_of_its_value() {
+        for power in 0..12 {
+            let value_ns = 10u64.pow(power);
+            assert_eq!(place_of(value_ns) as usize, row_of(value_ns), "{value_ns}");
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_the_last_row_has_no_upper_bound() {
+        let mut heat = Heat::default();
+        heat.push(&Resolved {
+            kind: 1,
+            ring: 0,
+            position: 0,
+            item: 0,
+            arrival_ns: 0,
+            add_entry_ns: 0,
+            add_exit_ns: 0,
+            consumed_lo_ns: 2000 * 1_000_000_000,
+            consumed_hi_ns: 2001 * 1_000_000_000,
+            sample_shift: 0,
+            interval: 0,
+            waker_tid: 0,
+            flags: 0,
+        });
+        assert!(median_at(&heat, 0).starts_with('≥'), "{}", median_at(&heat, 0));
+    }
 
     #[test]
     fn a_single_position_is_seen_beside_millions() {

@@ -148,17 +148,25 @@ pub(super) fn depth(ring: &RingReport, series: &Series, span: Span) -> Lane {
     let top = if full { greatest.max(capacity) } else { greatest.max(1.0) };
     let y = Scale { from: (0.0, top), to: (DEPTH, 4.0) };
     let (mut low, mut high) = (Vec::new(), Vec::new());
+    let mut bands = String::new();
+    let mut before_ns = None;
     for point in &ring.depth_over_time {
         // Relative to the interval's start, which is the span's.
         let from = span.start_ns.saturating_add_signed(point.time_ns);
         let to = from.saturating_add(ring.depth_step_ns);
+        // Nothing is known of the time without a look.
+        if before_ns.is_some_and(|before_ns| from > before_ns) {
+            bands.push_str(&band(&std::mem::take(&mut low), &std::mem::take(&mut high)));
+        }
+        before_ns = Some(to);
         for across in [span.place(from), span.place(to)] {
             low.push((across, y.place(f64::from(point.least))));
             // A band without height is a line.
             high.push((across, y.place(f64::from(point.greatest)) - 0.8));
         }
     }
-    let mut drawing = path("depth", &band(&low, &high));
+    bands.push_str(&band(&low, &high));
+    let mut drawing = path("depth", &bands);
     drawing.push_str(&path("deepest", &outline(frames.into_iter(), y, span)));
     drawing.push_str(&text("tick end", LEFT - 8.0, 12.0, &grouped(top as u64)));
     if full {

@@ -138,6 +138,15 @@ impl Heat {
         self.columns = joined;
     }
 
+    /// Weight of what has no upper end, which no row holds.
+    pub(super) fn unconsumed(&self) -> u64 {
+        let without = self.columns.values().map(|column| {
+            let ended = column.upper.iter().fold(0, |sum: u64, weight| sum.saturating_add(*weight));
+            column.weight.saturating_sub(ended)
+        });
+        without.fold(0, u64::saturating_add)
+    }
+
     /// Width of a column.
     pub(super) fn step_ns(&self) -> u64 {
         self.step_ns

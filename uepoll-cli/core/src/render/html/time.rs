@@ -5,10 +5,11 @@
 use super::figure::{Chart, Readout};
 use super::heat;
 use super::lane::{self, Lane};
-use super::series::{FRAMES, LANES, Series};
+use super::series::{LANES, Series};
 use super::svg::{LEFT, RIGHT, Scale, line, path, round_step, text};
-use super::words::since_start;
+use super::words::{marks, since_start};
 use crate::figures::FigureId;
+use crate::render::units::grouped;
 use crate::report::RingReport;
 
 /// Above the first lane.
@@ -69,31 +70,45 @@ pub(super) fn chart(id: String, ring: &RingReport, series: &Series, span: Span) 
     }
     let bottom = top - GAP + 4.0;
     drawing.push_str(&axis(span, bottom));
-    let heat = !series.heat.columns().is_empty();
+    let waits = &series.waits;
+    let legend = heat::legend(&series.heat);
     Some(Chart {
         id,
         title: "Over time",
         description: format!(
-            "Every lane has the same axis of time.{} Depth: from the least to the greatest that a \
-             look saw, the line is the greatest at a publish.{}",
-            if heat {
+            "Every lane has the same axis of time.{}{} Depth: from the least to the greatest that \
+             a look saw, the line is the greatest at a publish.{}",
+            if legend.is_empty() {
+                ""
+            } else {
                 " In ring: each column is what was published then, more of it where the shade is \
                  stronger; drawn at the upper end of each sample, so that none took longer than it \
                  is drawn."
-            } else {
-                ""
             },
-            if series.waits.kept().is_empty() {
-                ""
-            } else {
-                " Waits seen: above those that slept, below those that did not."
+            match series.heat.unconsumed() {
+                0 => String::new(),
+                weight => format!(
+                    " Not drawn: {} that nobody was seen to consume, however long.",
+                    marks(&grouped(weight))
+                ),
+            },
+            match (waits.kept().len() as u64, waits.seen()) {
+                (0, _) => String::new(),
+                (kept, seen) => format!(
+                    " Waits seen: above those that slept, below those that did not{}.",
+                    if kept < seen {
+                        format!("; {kept} are drawn of {}", marks(&grouped(seen)))
+                    } else {
+                        String::new()
+                    }
+                ),
             }
         ),
         height: bottom + 26.0,
         cursor: (TOP, bottom),
         drawing,
         keys: Vec::new(),
-        below: if heat { heat::legend(&series.heat) } else { String::new() },
+        below: legend,
         readout: readout(ring, series, span),
     })
 }
@@ -128,22 +143,32 @@ fn axis(span: Span, bottom: f64) -> String {
     path("base", &ticks) + &out
 }
 
+/// Start and length of what can be read: each column of the heat map, and the
+/// middle of each frame that has none there, since a ring to which nothing is
+/// published still has a depth and a consumer. Ascending.
+fn moments(series: &Series) -> Vec<(u64, u64)> {
+    let (step_ns, columns) = (series.heat.step_ns(), series.heat.columns());
+    let frames = series.frames.all().iter();
+    if columns.is_empty() {
+        return frames.map(|frame| (frame.start_ns, frame.duration_ns)).collect();
+    }
+    let middles = frames.map(|frame| frame.start_ns.saturating_add(frame.duration_ns / 2));
+    let silent =
+        middles.filter(|middle_ns| !columns.contains_key(&(middle_ns - middle_ns % step_ns)));
+    let silent = silent.map(|middle_ns| middle_ns.saturating_sub(step_ns / 2));
+    let mut all: Vec<u64> = columns.keys().copied().chain(silent).collect();
+    all.sort_unstable();
+    all.into_iter().map(|start_ns| (start_ns, step_ns)).collect()
+}
+
 fn readout(ring: &RingReport, series: &Series, span: Span) -> Readout {
     let mut names =
         vec!["published then, in ring (median)".to_owned(), "depth, greatest".to_owned()];
     names.extend(LANES.map(|id| id.row().head.to_owned()));
     names.push("offload runs".to_owned());
-    // One place for each frame, or for each column of the heat map where these
-    // are more: nothing that is drawn cannot be read.
-    let frames = series.frames.all();
-    let columns: Vec<u64> = series.heat.columns().keys().copied().collect();
-    let moments: Vec<(u64, u64)> = if frames.len() > columns.len() {
-        frames.iter().map(|frame| (frame.start_ns, frame.duration_ns)).collect()
-    } else {
-        columns.iter().map(|start_ns| (*start_ns, series.heat.step_ns())).collect()
-    };
+    let moments = moments(series);
     let moments = moments.into_iter().filter(|(start, length)| span.meets(*start, *length));
-    let places = moments.take(FRAMES).map(|(start_ns, length_ns)| {
+    let places = moments.map(|(start_ns, length_ns)| {
         let middle_ns = start_ns.saturating_add(length_ns / 2);
         let mut values = vec![
             heat::median_at(&series.heat, middle_ns),

@@ -58,6 +58,8 @@ pub(super) struct Writer<'a> {
     flows: u64,
     /// Examples that found no free lane or no track.
     crowded: u64,
+    /// Examples that contradict themselves, or of a header that was not right.
+    contradictory: u64,
 }
 
 /// What is shown of a moment or a length of time.
@@ -79,6 +81,7 @@ impl<'a> Writer<'a> {
             events: Vec::new(),
             flows: 0,
             crowded: 0,
+            contradictory: 0,
         }
     }
 
@@ -118,6 +121,7 @@ impl<'a> Writer<'a> {
     /// Published by a thread; consumed at a moment that is known as bounds.
     fn position(&mut self, record: &Resolved) {
         if interval_of(record).is_err() {
+            self.contradictory += 1;
             return;
         }
         let begin_ns = match record.arrival_ns {
@@ -167,6 +171,7 @@ impl<'a> Writer<'a> {
         let depth = record.tail.wrapping_sub(record.head);
         let right = record.flags & Snapshot::HEADER_RIGHT != 0;
         if !right || crate::books::left_in_ring(record.head, record.tail).is_none() {
+            self.contradictory += 1;
             return;
         }
         let Some(uuid) = self.track(record.ring, Of::Depth) else { return };
@@ -179,6 +184,7 @@ impl<'a> Writer<'a> {
 
     fn wait(&mut self, record: &Waited) {
         if record.exit_ns < record.entry_ns {
+            self.contradictory += 1;
             return;
         }
         let slept = record.flags & Waited::SLEPT != 0;
@@ -207,6 +213,7 @@ impl<'a> Writer<'a> {
 
     fn work(&mut self, record: &Worked) {
         if record.end_ns < record.begin_ns {
+            self.contradictory += 1;
             return;
         }
         let empty = record.flags & Worked::EMPTY != 0;
@@ -247,6 +254,9 @@ impl<'a> Writer<'a> {
         let mut words: Vec<String> = self.trace.left_out().into_iter().collect();
         if self.crowded > 0 {
             words.push(format!("{} that overlapped others are left out", self.crowded));
+        }
+        if self.contradictory > 0 {
+            words.push(format!("{} that contradict themselves are left out", self.contradictory));
         }
         if words.is_empty() {
             return;
