@@ -11,6 +11,7 @@ mod holders;
 mod list;
 pub mod memory;
 pub mod profile;
+mod readme;
 pub mod report;
 mod rights;
 mod runner;
@@ -41,7 +42,7 @@ macro_rules! table {
 use table;
 
 /// All of them, in the order in which they run.
-const ALL: [&[Test]; 17] = [
+const ALL: [&[Test]; 18] = [
     runner::TESTS,
     epoll_create2::TESTS,
     crates::TESTS,
@@ -55,6 +56,7 @@ const ALL: [&[Test]; 17] = [
     doctor::TESTS,
     spin::TESTS,
     trace::TESTS,
+    readme::TESTS,
     top::TESTS,
     file::TESTS,
     list::TESTS,
