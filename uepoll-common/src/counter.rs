@@ -104,7 +104,8 @@ counters! {
         /// Of these, looks that saw the slot at head empty while an add for
         /// exactly that position was under way: whoever consumes there spins.
         SlotSpinSightings,
-        /// Sampler ticks that found a consumer of this ring on the CPU.
+        /// Sampler ticks that found a consumer of this ring on the CPU, and not
+        /// in a wait.
         ConsumerTicks,
         /// Of these, ticks in user mode while the ring was empty.
         ConsumerTicksEmpty,

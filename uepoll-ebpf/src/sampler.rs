@@ -25,7 +25,7 @@ const QUIET_NS: u64 = 100_000_000;
 
 /// What a look is told of whoever runs on this CPU: nothing.
 const ANYBODY: u32 = 0;
-/// It is a consumer of the ring.
+/// It is a consumer of the ring, and not in a wait.
 const CONSUMER: u32 = 1;
 /// It is one, and was in user mode.
 const CONSUMER_IN_USER_MODE: u32 = 2;
@@ -39,7 +39,14 @@ pub fn tick(in_user_mode: bool) {
     // for one tick.
     let consumed = maps::CONSUMERS.get_ptr(life::thread() as u32).map(load);
     let consumed = consumed.unwrap_or(0) & !NAMED_CONSUMER;
-    let who = if in_user_mode { CONSUMER_IN_USER_MODE } else { CONSUMER };
+    let who = if in_user_mode {
+        CONSUMER_IN_USER_MODE
+    } else if consumed != 0 && maps::WAITS.get_ptr(life::thread()).is_some() {
+        // What runs inside the wait is waiting.
+        ANYBODY
+    } else {
+        CONSUMER
+    };
     look_at(consumed, interval, who);
     let own = maps::PROCESS_RINGS.get_ptr(life::process()).map(|own| {
         // SAFETY: map memory; a torn read gives a ring that is no longer this

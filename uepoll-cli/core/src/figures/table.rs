@@ -204,13 +204,13 @@ figures! {
         "publish_direct",
         "";
     ConsumerOnCpu, "consumer_on_cpu", "on CPU", Share, Gauge, Own, SAMPLER, Sampled,
-        "sampler ticks that found a consumer on the CPU, in CPUs (two consumers can be 2); not told \
-         from fewer than 30 ticks of a CPU",
+        "sampler ticks that found a consumer on the CPU outside of its waits, in CPUs (two consumers \
+         can be 2); not told from fewer than 30 ticks of a CPU",
         "sampler",
         "";
     ConsumerBusy, "consumer_busy", "busy", Share, Gauge, Own, SAMPLER, AtLeast,
-        "consumer on the CPU and the ring not known to be empty: on CPU less empty, by ticks, at \
-         95 %; ticks that did not run count as idle",
+        "consumer on the CPU outside of its waits and the ring not known to be empty: on CPU less \
+         empty, by ticks, at 95 %; ticks that did not run count as idle",
         "sampler",
         "near 1 and the depth grows: the consumer is the bottleneck";
     ConsumerEmpty, "consumer_empty", "ring empty on CPU", Share, Gauge, Own, SAMPLER, AtMost,
@@ -222,8 +222,7 @@ figures! {
          CPU";
     ConsumerWaiting, "consumer_waiting", "waiting", Share, Gauge, Threads, WAIT, Counted,
         "time that the consumers spent in epoll_wait on this ring, as a share of the interval and \
-         of all consumers; what runs inside the call is also in consumer_on_cpu_share, so that \
-         waiting and busy may be more than 1 together",
+         of all consumers, asleep or running inside the call",
         "entry to exit of the wait, waits under way included",
         "";
     SlotSpin, "slot_spin", "slot spin", Share, Gauge, Own, SLOTS, Sampled,

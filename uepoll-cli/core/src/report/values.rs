@@ -208,7 +208,7 @@ impl Source<'_> {
             None => Value::Absent("no histograms were kept for this ring".into()),
         }
     }
-    /// Ticks that found a consumer on the CPU.
+    /// Ticks that found a consumer on the CPU, and not in a wait.
     fn on_cpu(&self) -> u64 {
         self.sum(&[RingCounter::ConsumerTicks])
     }
