@@ -67,14 +67,16 @@ fn a_killed_recorder_leaves_a_readable_file(bench: &Bench) -> anyhow::Result<()>
 }
 
 fn a_recording_belongs_to_its_user_and_opens_read_only(bench: &Bench) -> anyhow::Result<()> {
-    let uepoll = bench.uepoll().display();
-    let load = load(bench, 500);
+    let built = bench.uepoll().display().to_string();
+    // Where that user may go, too: not everybody may look into a target folder.
+    let uepoll = "/tmp/f/uepoll";
+    let load = load(bench, 500).replace(&built, uepoll);
     // As `sudo` tells who called; then as that user, in a folder that is not his.
     let ran = bench.run(&[
         "bash",
         "-euc",
         &format!(
-            "mkdir /tmp/f; cd /tmp/f\n\
+            "mkdir /tmp/f; cd /tmp/f; cp {built} {uepoll}\n\
          SUDO_UID=1234 SUDO_GID=4321 {uepoll} profile -o x.uepoll -- {load} >live 2>said || {{ cat said >&2; exit 1; }}\n\
          stat -c '%u %g %a' x.uepoll; chmod 400 x.uepoll; chmod 555 .\n\
          setpriv --reuid 1234 --regid 4321 --clear-groups {uepoll} report x.uepoll | cmp - live"
