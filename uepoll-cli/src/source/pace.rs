@@ -14,7 +14,7 @@ const LEAST_HZ: u32 = 7;
 
 /// What all ticks of a second may take, of the 1 % of a CPU that is promised:
 /// the rest is room for a tick to become dearer until it is measured again.
-const BUDGET_NS: u64 = 7_500_000;
+const BUDGET_NS: u64 = 5_000_000;
 
 /// A price that fewer ticks than this made says nothing.
 const FEWEST_HITS: u64 = 16;
@@ -143,9 +143,9 @@ mod tests {
     fn too_few_ticks_and_small_changes_move_nothing() {
         let mut ticks = Ticks::new(Pace::Affordable, 1);
         assert_eq!(ticks.better_hz(price(90_000, FEWEST_HITS - 1)), None);
-        assert_eq!(ticks.better_hz(price(75_000, 80)), Some(100));
+        assert_eq!(ticks.better_hz(price(50_000, 80)), Some(100));
         ticks.changed_to(100);
-        assert_eq!(ticks.better_hz(price(70_000, 80)), None);
+        assert_eq!(ticks.better_hz(price(47_000, 80)), None);
         assert_eq!(ticks.better_hz(price(10_000, 80)), Some(USUAL_HZ));
     }
 }
