@@ -22,7 +22,7 @@ use crate::residency::interval_of;
 pub const SCHEMA: &str = "uepoll.trace/1";
 
 /// Columns of the name of a ring's process.
-const COMM_COLUMNS: usize = 12;
+const COMM_COLUMNS: usize = 10;
 
 const ESTALE: i32 = -116;
 const EINTR: i32 = -4;
@@ -286,7 +286,7 @@ fn event_text(record: &Resolved) -> String {
         Ok(residency) => {
             let bounds = Bounds { lo: residency.lo_ns, hi: residency.hi_ns };
             let bounds = time_bounds(bounds);
-            let still = if residency.hi_ns.is_none() { ", still there" } else { "" };
+            let still = if residency.hi_ns.is_none() { " so far" } else { "" };
             format!("{item} {by} {tid}, in ring {bounds}{still}")
         }
         Err(_) => format!("{item} {by} {tid}, contradicts itself"),
@@ -296,8 +296,8 @@ fn event_text(record: &Resolved) -> String {
 fn wait_text(record: &Waited) -> String {
     let result = match record.result {
         0 => "timed out".to_owned(),
-        ESTALE => "events are there".to_owned(),
-        EINTR => "interrupted".to_owned(),
+        ESTALE => "ESTALE".to_owned(),
+        EINTR => "EINTR".to_owned(),
         error if error < 0 => format!("error {}", -i64::from(error)),
         events => format!("{events} events"),
     };
@@ -308,16 +308,16 @@ fn wait_text(record: &Waited) -> String {
         String::new()
     } else {
         let wake_up_ns = record.exit_ns.saturating_sub(record.woken_ns);
-        format!(", woken {} before", time_for_people(wake_up_ns))
+        format!(", woke in {}", time_for_people(wake_up_ns))
     };
     let waited = time_for_people(waited_ns);
-    format!("{} {how} {at_least}{waited}: {result}{woken}", record.tid)
+    format!("{} {how} {at_least}{waited}{woken}: {result}", record.tid)
 }
 
 fn refused_text(record: &Refused) -> String {
     let cause = match record.cause {
-        Refused::USER_WATCHES => "the user's limit of watches",
-        _ => "the ring is full",
+        Refused::USER_WATCHES => "the user's watches",
+        _ => "ring full",
     };
     let likely = if record.likely != 0 { " (likely)" } else { "" };
     format!("{} cannot add: {cause}{likely}", record.tid)
@@ -331,9 +331,9 @@ fn worked_text(record: &Worked) -> String {
         format!("queued {}", time_for_people(delay_ns))
     };
     let ran_ns = record.end_ns.saturating_sub(record.begin_ns);
-    let empty = if record.flags & Worked::EMPTY != 0 { ", no event" } else { "" };
+    let empty = if record.flags & Worked::EMPTY != 0 { ", empty" } else { "" };
     let ran = time_for_people(ran_ns);
-    format!("{} worker {}, {queued}, ran {ran}{empty}", item_text(record.item), record.tid)
+    format!("{} by {}, {queued}, ran {ran}{empty}", item_text(record.item), record.tid)
 }
 
 fn seen_text(record: &RingSeen) -> String {

@@ -21,7 +21,7 @@ fn lines() -> Lines {
         reserved: 0,
     };
     let line = lines.text(&Record::RingSeen(seen)).expect("a line");
-    assert_eq!(line, "   0.000000 4242:7     ng\\x1binx    ring    met, of 1024 items, 4 in it\n");
+    assert_eq!(line, "   0.000000 4242:7     ng\\x1binx  ring    met, of 1024 items, 4 in it\n");
     lines
 }
 
@@ -96,12 +96,12 @@ fn each_kind_has_its_line() {
     let told: String = records().iter().filter_map(|record| lines.text(record)).collect();
     assert_eq!(
         told,
-        "   0.000001 4242:7     ng\\x1binx    event   item 12 in 99, in ring 4.1..5.0us\n   \
-         0.000001 4242:7     ng\\x1binx    event   item 12 worker 99, in ring >=4.1us, still there\n   \
-         0.000010 4242:7     ng\\x1binx    estale  4251 at once, 400ns: events are there (1 of 8)\n   \
-         0.000010 4242:7     ng\\x1binx    wait    4251 slept >= 400ns: timed out, woken 200ns before\n   \
-         2.500000 4242:7     ng\\x1binx    enospc  4243 cannot add: the ring is full (likely)\n   \
-         0.000025 ring 8     ?            offload item ? worker 33, queued ?, ran 5.0us, no event\n"
+        "   0.000001 4242:7     ng\\x1binx  event   item 12 in 99, in ring 4.1..5.0us\n   \
+         0.000001 4242:7     ng\\x1binx  event   item 12 worker 99, in ring >=4.1us so far\n   \
+         0.000010 4242:7     ng\\x1binx  estale  4251 at once, 400ns: ESTALE (1 of 8)\n   \
+         0.000010 4242:7     ng\\x1binx  wait    4251 slept >= 400ns, woke in 200ns: timed out\n   \
+         2.500000 4242:7     ng\\x1binx  enospc  4243 cannot add: ring full (likely)\n   \
+         0.000025 ring 8     ?          offload item ? by 33, queued ?, ran 5.0us, empty\n"
     );
 }
 
