@@ -82,3 +82,28 @@ fn a_report_goes_into_a_file_but_never_over_the_recording() {
         std::fs::read(example("stuck")).expect("there")
     );
 }
+
+#[test]
+fn a_place_that_takes_no_file_is_a_matter_of_usage() {
+    for place in ["/nowhere/page.html", "/"] {
+        let mut uepoll = Command::new(env!("CARGO_BIN_EXE_uepoll"));
+        let refused = uepoll.arg("report").arg(example("stuck")).args(["-o", place]);
+        let refused = refused.output().expect("the binary was built");
+        assert_eq!(refused.status.code(), Some(2), "{place}: {refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(place), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_number_is_not_broken_at_the_end_of_a_line() {
+    for name in EXAMPLES {
+        let text = text(name, &["-v"]);
+        let lines: Vec<&str> = text.lines().collect();
+        for pair in lines.windows(2) {
+            let next = pair[1].trim_start();
+            let group = next.bytes().take_while(u8::is_ascii_digit).count() == 3;
+            let ends_with_number = pair[0].ends_with(|c: char| c.is_ascii_digit());
+            assert!(!(group && ends_with_number), "{name}: {pair:?}");
+        }
+    }
+}

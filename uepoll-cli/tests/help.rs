@@ -49,6 +49,20 @@ fn a_verb_has_its_options_told() {
 }
 
 #[test]
+fn a_verb_offers_no_option_that_it_refuses() {
+    let trace = text(&["trace"]);
+    for option in ["--interval", "--verbose", "--color", "uepoll.report/1"] {
+        assert!(!trace.contains(option), "{option} is in {trace}");
+    }
+    assert!(trace.contains("uepoll.trace/1"), "{trace}");
+    let top = text(&["top"]);
+    for option in ["--json", "--verbose"] {
+        assert!(!top.contains(option), "{option} is in {top}");
+    }
+    assert!(top.contains("How often figures are shown"), "{top}");
+}
+
+#[test]
 fn an_unknown_topic_is_2_and_the_nearest_are_named() {
     let output = help(&["residancy"]);
     assert_eq!(output.status.code(), Some(2));

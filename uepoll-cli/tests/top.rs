@@ -21,10 +21,12 @@ fn refused(arguments: &[&str]) -> String {
 
 #[test]
 fn without_a_terminal_it_says_what_prints_the_same() {
-    for arguments in [&[][..], &["--from", "run.uepoll"]] {
+    for (arguments, instead) in
+        [(&[][..], "`uepoll profile -i 1`"), (&["--from", "run.uepoll"], "`uepoll report FILE`")]
+    {
         let sentence = refused(arguments);
         assert_eq!(sentence.lines().count(), 1, "{sentence}");
-        assert!(sentence.contains("`uepoll profile -i 1`"), "{sentence}");
+        assert!(sentence.contains(instead), "{sentence}");
     }
 }
 

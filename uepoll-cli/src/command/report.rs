@@ -234,7 +234,9 @@ fn print_bytes(bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 fn write_to(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    File::create(path)
-        .and_then(|mut file| file.write_all(bytes))
-        .with_context(|| format!("cannot write the report to {}", path.display()))
+    // A name that takes no file is a matter of the command line; a full disk is not.
+    let mut file = File::create(path).map_err(|error| {
+        Usage(format!("cannot write the report to {}: {error}", path.display()))
+    })?;
+    file.write_all(bytes).with_context(|| format!("cannot write the report to {}", path.display()))
 }

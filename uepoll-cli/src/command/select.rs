@@ -31,7 +31,7 @@ impl SelectError {
                 | TargetError::NoSuchThread(_)
                 | TargetError::NoSuchDescriptor { .. }
                 | TargetError::NotAnEpollFile { .. } => Usage(self.to_string()).into(),
-                TargetError::ForeignNamespace(_) | TargetError::DescriptorsHidden(_) => {
+                TargetError::ForeignNamespace(_) | TargetError::DescriptorsHidden { .. } => {
                     CannotRun(self.to_string()).into()
                 }
                 TargetError::System { .. } => self.into(),
@@ -186,7 +186,10 @@ mod tests {
         let code = |error: SelectError| error.with_code();
         assert!(code(TargetError::NoSuchProcess(1).into()).is::<Usage>());
         assert!(code(TargetError::NoSuchThread(1).into()).is::<Usage>());
-        assert!(code(TargetError::DescriptorsHidden(1).into()).is::<CannotRun>());
+        assert!(
+            code(TargetError::DescriptorsHidden { pid: 1, remedy: "x".into() }.into())
+                .is::<CannotRun>()
+        );
         assert!(code(TargetError::ForeignNamespace(1).into()).is::<CannotRun>());
         assert!(code(CgroupError::NotMounted.into()).is::<CannotRun>());
         let path = "/x".to_owned();

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use uepoll_core::render::escaped;
 
+use crate::kernel::rights;
 use crate::output;
 
 /// Inode of the initial pid namespace: `PROC_PID_INIT_INO` of the kernel, the
@@ -66,11 +67,13 @@ pub enum TargetError {
         epoll_files: Vec<i32>,
     },
     /// Its descriptors may not be looked at.
-    #[error(
-        "the system does not let us look at the descriptors of process {0}: run it under sudo, or \
-         give the binary cap_sys_ptrace and cap_dac_read_search"
-    )]
-    DescriptorsHidden(u32),
+    #[error("the system does not let us look at the descriptors of process {pid}: {remedy}")]
+    DescriptorsHidden {
+        /// The process.
+        pid: u32,
+        /// What would let us.
+        remedy: String,
+    },
     /// Its number in the initial namespace cannot be found from here.
     #[error(
         "process {0} cannot be told to the kernel: uepoll runs in a pid namespace of its own and \
@@ -131,7 +134,9 @@ impl Target {
         let pid = self.pid;
         let folder = format!("/proc/{}/fd", self.host_pid);
         let explain = |error: io::Error| match error.kind() {
-            io::ErrorKind::PermissionDenied => TargetError::DescriptorsHidden(pid),
+            io::ErrorKind::PermissionDenied => {
+                TargetError::DescriptorsHidden { pid, remedy: rights::remedy() }
+            }
             _ => TargetError::System { pid, what: "reading its /proc/PID/fd", source: error },
         };
         match fs::read_link(format!("{folder}/{fd}")) {

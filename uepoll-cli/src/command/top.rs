@@ -25,7 +25,17 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Options of `uepoll top`
 #[derive(clap::Args, Clone, Debug)]
 #[command(
-    after_help = "Figures are those of the last second, or of the last -i TIME. Keys: press `?` while it runs."
+    after_help = "Figures are those of the last second, or of the last -i TIME. Keys: press `?` while it runs.",
+    // Of the options of all verbs that watch: what `check` refuses is not offered,
+    // and what means another thing here is told so.
+    mut_arg("json", |option| option.hide(true)),
+    mut_arg("verbose", |option| option.hide(true)),
+    mut_arg("duration", |option| {
+        option.help("For how long: 5, 5s, 500ms, 5m; without it, until `q` or Ctrl-C")
+    }),
+    mut_arg("interval", |option| {
+        option.help("How often figures are shown, from 100ms on [default: 1s]")
+    }),
 )]
 pub struct Args {
     #[command(flatten)]
@@ -63,7 +73,7 @@ impl Args {
 pub fn run(args: Args) -> anyhow::Result<u8> {
     args.check()?;
     let options = &args.watch;
-    let look = look(options.color)?;
+    let look = look(options.color, args.from.is_some())?;
     if let Some(from) = &args.from {
         return play(from, look);
     }
@@ -107,15 +117,22 @@ fn play(from: &OsStr, look: Look) -> anyhow::Result<u8> {
     Ok(exit::FINE)
 }
 
-/// What the terminal can show.
-fn look(color: Color) -> Result<Look, Usage> {
+/// What the terminal can show; without one, what prints the same instead.
+fn look(color: Color, recorded: bool) -> Result<Look, Usage> {
     let term = std::env::var_os("TERM").unwrap_or_default();
     if !io::stdout().is_terminal() || term.is_empty() || term == "dumb" {
-        return Err(Usage(
-            "top draws on a terminal, and stdout is none that it could draw on: `uepoll profile \
-             -i 1` prints a report each second, `uepoll profile -i 1 --json` for programs"
-                .into(),
-        ));
+        let instead = match recorded {
+            true => {
+                "`uepoll report FILE` prints a recording, `uepoll report FILE -f json` for programs"
+            }
+            false => {
+                "`uepoll profile -i 1` prints a report each second, `uepoll profile -i 1 --json` \
+                 for programs"
+            }
+        };
+        return Err(Usage(format!(
+            "top draws on a terminal, and stdout is none that it could draw on: {instead}"
+        )));
     }
     let color = match color {
         // Asks NO_COLOR, CLICOLOR and TERM.

@@ -24,6 +24,16 @@ const COLUMNS: usize = 80;
 
 /// What the command line says.
 #[derive(clap::Args)]
+// Of the options of all verbs that watch: what `check` refuses, or what changes no
+// line, is not offered, and what means another thing here is told so.
+#[command(
+    mut_arg("interval", |option| option.hide(true)),
+    mut_arg("verbose", |option| option.hide(true)),
+    mut_arg("color", |option| option.hide(true)),
+    mut_arg("json", |option| {
+        option.help("Lines of JSON (schema uepoll.trace/1), each with every field")
+    }),
+)]
 pub struct Args {
     #[command(flatten)]
     watch: WatchOptions,

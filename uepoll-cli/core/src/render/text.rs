@@ -122,11 +122,17 @@ impl Lines {
     }
 
     /// A paragraph broken between words, its first line after `first`, the
-    /// others after `rest`.
+    /// others after `rest`. A number keeps its groups of digits together.
     fn wrapped_after(&mut self, first: &str, rest: &str, paragraph: &str) {
         let mut line = first.to_owned();
         let mut empty = true;
-        for word in paragraph.split(' ').filter(|word| !word.is_empty()) {
+        let mut words = paragraph.split(' ').filter(|word| !word.is_empty()).peekable();
+        while let Some(word) = words.next() {
+            let mut word = word.to_owned();
+            while let Some(next) = words.next_if(|next| is_group_after(next, &word)) {
+                word.push(' ');
+                word.push_str(next);
+            }
             if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
                 self.line(&line);
                 line = rest.to_owned();
@@ -135,11 +141,24 @@ impl Lines {
             if !empty {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
             empty = false;
         }
         self.line(&line);
     }
+}
+
+/// Columns of the largest number of 64 bits with its mark, in groups.
+const NUMBER_COLUMNS: usize = 28;
+
+/// Whether `word` goes on with the number that `before` ends with: a group of
+/// three digits, and what punctuation follows the number.
+fn is_group_after(word: &str, before: &str) -> bool {
+    let digits = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+    digits.len() == 3
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && before.ends_with(|c: char| c.is_ascii_digit())
+        && before.chars().count() + 1 + word.chars().count() <= NUMBER_COLUMNS
 }
 
 /// `10.0 s  6.12.117-uepoll v2  kprobe  2 CPUs  EMULATED: ratios only`, the

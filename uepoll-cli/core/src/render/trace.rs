@@ -84,12 +84,14 @@ pub struct Lines {
     start_ns: u64,
     charset: Charset,
     owners: BTreeMap<RingNumber, Owner>,
+    /// Whose each ring was when a line told that it is there.
+    met: BTreeMap<RingNumber, Option<Owner>>,
 }
 
 impl Lines {
     /// Of a run that began at `start_ns`, on the clock of the records.
     pub fn new(start_ns: u64, charset: Charset) -> Self {
-        Self { start_ns, charset, owners: BTreeMap::new() }
+        Self { start_ns, charset, owners: BTreeMap::new(), met: BTreeMap::new() }
     }
 
     /// Whose rings are whose, as far as it is known by now.
@@ -102,9 +104,11 @@ impl Lines {
     }
 
     /// The line of a record, in at most 80 columns but for large numbers, with
-    /// its line break; `None` if it tells of no single event.
+    /// its line break; `None` if it tells of no single event, or nothing new.
     pub fn text(&mut self, record: &Record) -> Option<String> {
-        self.learn(record);
+        if !self.learn(record) {
+            return None;
+        }
         let kind = Kind::of(record)?;
         let (time_ns, what) = match record {
             Record::Resolved(record) => (record.add_exit_ns, event_text(record)),
@@ -136,7 +140,9 @@ impl Lines {
     /// The same as a JSON document on a line; all fields of the record, clocks
     /// since the start.
     pub fn json(&mut self, record: &Record) -> Option<String> {
-        self.learn(record);
+        if !self.learn(record) {
+            return None;
+        }
         let kind = Kind::of(record)?;
         let since = |clock_ns: u64| (clock_ns != 0).then(|| self.since(clock_ns));
         let mut line = match record {
@@ -244,13 +250,25 @@ impl Lines {
         clock_ns.wrapping_sub(self.start_ns).cast_signed()
     }
 
-    fn learn(&mut self, record: &Record) {
-        if let Record::RingSeen(seen) = record
-            && seen.tgid != 0
-        {
-            let end = seen.comm.iter().position(|byte| *byte == 0).unwrap_or(seen.comm.len());
-            let comm = String::from_utf8_lossy(&seen.comm[..end]).into_owned();
-            self.owners.insert(seen.ring, Owner { pid: seen.tgid, comm, fd: seen.fd });
+    /// Whether there is anything new in it: the kernel side tells of a ring again
+    /// when it learns whose it is, which may be known here already.
+    fn learn(&mut self, record: &Record) -> bool {
+        match record {
+            Record::RingSeen(seen) => {
+                if seen.tgid != 0 {
+                    let end =
+                        seen.comm.iter().position(|byte| *byte == 0).unwrap_or(seen.comm.len());
+                    let comm = String::from_utf8_lossy(&seen.comm[..end]).into_owned();
+                    self.owners.insert(seen.ring, Owner { pid: seen.tgid, comm, fd: seen.fd });
+                }
+                let owner = self.owners.get(&seen.ring).cloned();
+                self.met.insert(seen.ring, owner.clone()) != Some(owner)
+            }
+            Record::RingClosed(closed) => {
+                self.met.remove(&closed.ring);
+                true
+            }
+            _ => true,
         }
     }
 }

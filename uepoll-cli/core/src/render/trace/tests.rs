@@ -4,9 +4,8 @@ use super::*;
 
 const START_NS: u64 = 5_000_000_000;
 
-fn lines() -> Lines {
-    let mut lines = Lines::new(START_NS, Charset::Utf8);
-    let seen = RingSeen {
+fn seen() -> RingSeen {
+    RingSeen {
         kind: 2,
         ring: 3,
         time_ns: START_NS,
@@ -19,10 +18,27 @@ fn lines() -> Lines {
         comm: *b"ng\x1binx\0\0\0\0\0\0\0\0\0\0",
         how: RingSeen::MET,
         reserved: 0,
-    };
-    let line = lines.text(&Record::RingSeen(seen)).expect("a line");
+    }
+}
+
+fn lines() -> Lines {
+    let mut lines = Lines::new(START_NS, Charset::Utf8);
+    let line = lines.text(&Record::RingSeen(seen())).expect("a line");
     assert_eq!(line, "   0.000000 4242:7     ng\\x1binx  ring    met, of 1024 items, 4 in it\n");
     lines
+}
+
+#[test]
+fn a_ring_is_told_again_only_if_it_is_known_better() {
+    let unknown = Record::RingSeen(RingSeen { tgid: 0, ..seen() });
+    let known = Record::RingSeen(seen());
+    let other = Record::RingSeen(RingSeen { fd: 8, ..seen() });
+    let mut lines = Lines::new(START_NS, Charset::Utf8);
+    let told = |lines: &mut Lines, record| (lines.text(record).is_some(), lines.json(record));
+    assert_eq!(told(&mut lines, &unknown), (true, None));
+    assert_eq!(told(&mut lines, &known), (true, None));
+    assert_eq!(told(&mut lines, &unknown), (false, None));
+    assert_eq!(told(&mut lines, &other), (true, None));
 }
 
 fn records() -> Vec<Record> {
